@@ -43,8 +43,11 @@ export interface ExpertJob {
   readonly gate: Memory;
   readonly up: Memory;
   readonly down: Memory;
-  /** int32[3] for gate, up, down (0 pending, 1 ready, negative failed), or null when resident. */
-  readonly ready: Memory | null;
+  /**
+   * State words (int32: 0 pending, 1 ready, negative failed) of gate, up and down, or null when resident. The three
+   * may be the same word: an expert read as one piece.
+   */
+  readonly ready: readonly [Memory, Memory, Memory] | null;
   /** Rows of x (tokens) it works on, and the rows of y it writes. Same length. */
   readonly tokens: readonly number[];
   readonly targets: readonly number[];

@@ -39,10 +39,12 @@ typedef struct pm_matrix {
   int32_t layout;  /* enum pm_layout */
 } pm_matrix;
 
-/* One expert's work in pm_experts_ffn, 48 bytes. */
+/* One expert's work in pm_experts_ffn, 56 bytes. */
 typedef struct pm_expert_job {
   uint64_t gate, up, down;  /* addresses of the three matrices */
-  uint64_t ready;           /* address of int32[3] (gate, up, down), or 0 when resident: 0 pending, 1 ready, < 0 failed */
+  /* Addresses of the int32 state words of the three matrices (0 pending, 1 ready, < 0 failed); the three may be
+   * one and the same word (an expert read as one piece). All 0 when the expert is resident. */
+  uint64_t gate_ready, up_ready, down_ready;
   int32_t first, count;     /* its range in tokens[] / targets[] */
 } pm_expert_job;
 
