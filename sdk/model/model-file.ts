@@ -1,5 +1,6 @@
 /** A value of GGUF metadata. 64-bit integers are numbers (checked to be safe integers). */
-export type MetadataValue = string | number | boolean | readonly string[] | Float64Array | readonly MetadataValue[];
+export type MetadataValue =
+  string | number | boolean | readonly string[] | Float64Array | readonly MetadataValue[];
 
 /**
  * Typed access to GGUF metadata. Getters throw ModelFormatError ("model/metadata") naming key, expected and found type.
