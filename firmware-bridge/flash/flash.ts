@@ -1,7 +1,13 @@
 import type { Memory } from '../../kernels/memory.js';
 
 /** Values of a read's state word; other negative values are -errno. */
-export const ReadState = { Pending: 0, Landed: 1, Short: -10001, Corrupt: -10002, Cancelled: -10003 } as const;
+export const ReadState = {
+  Pending: 0,
+  Landed: 1,
+  Short: -10001,
+  Corrupt: -10002,
+  Cancelled: -10003,
+} as const;
 
 /** One positional read into engine memory. */
 export interface FlashRead {
@@ -22,7 +28,7 @@ export interface FlashRead {
   readonly priority: 'demand' | 'prefetch';
 }
 
-/** Cumulative counters. */
+/** Cumulative counters. `reads` are those that ended, failed ones included; `queued` and `inFlight` are now. */
 export interface FlashStats {
   reads: number;
   bytes: number;
@@ -38,6 +44,7 @@ export interface FlashStats {
 export type FlashFault =
   | { kind: 'none' }
   | { kind: 'eio' | 'short' | 'flip'; read: number }
+  | { kind: 'fragment'; bytes: number }
   | { kind: 'jitter'; seed: number; maxUs: number }
   | { kind: 'delay'; us: number };
 
@@ -55,7 +62,7 @@ export interface Flash {
    */
   open(path: string, direct: boolean): number;
   isDirect(file: number): boolean;
-  /** Queues reads and returns at once. Throws FlashError on an impossible field. */
+  /** Queues reads and returns at once. Throws FlashError on an impossible field; then none is queued. */
   submit(reads: readonly FlashRead[]): void;
   /** True when the read was still queued; its state becomes Cancelled. */
   cancel(state: Memory): boolean;
@@ -63,9 +70,11 @@ export interface Flash {
   promote(state: Memory): boolean;
   /** Blocks until the word is no longer pending; returns it. */
   wait(state: Memory): number;
+  /** Reads in flight at most, 1 to 64; takes effect while running. */
   setLanes(lanes: number): void;
   stats(): FlashStats;
   inject(fault: FlashFault): void;
   crc32c(bytes: Memory, length: number): number;
+  /** Cancels what is queued, waits for what is in flight, closes files. May be called twice. */
   close(): void;
 }
