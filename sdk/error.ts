@@ -56,6 +56,8 @@ export interface ErrorReport {
 
 /** Flattens any error; unknown ones get code "internal". */
 export function reportError(error: unknown): ErrorReport {
+  if (error instanceof DOMException && error.name === 'AbortError')
+    return { code: 'aborted', message: error.message, hint: 'The operation was cancelled by its AbortSignal.' };
   if (error instanceof Error) {
     const e = error as Error & Partial<ErrorReport>;
     return {

@@ -50,6 +50,7 @@ export class Pass {
   #tokens = 0;
   #outputs: 'last' | 'all' | 'none' = 'last';
   #sink: LogitsSink = () => {};
+  #interrupted: () => boolean = () => false;
 
   /** @param batch most tokens per pass */
   constructor(
@@ -69,8 +70,17 @@ export class Pass {
     this.#routes = { tokens: 0, k, ids: new Int32Array(batch * k), weights: new Float32Array(batch * k) };
   }
 
-  /** Sets the batch: `ids` follow what `kv` holds. The forward pass comes next. */
-  begin(kv: KvCache, ids: Int32Array, outputs: 'last' | 'all' | 'none', sink: LogitsSink): void {
+  /**
+   * Sets the batch: `ids` follow what `kv` holds. The forward pass comes next; when `interrupted` says yes at a layer,
+   * it throws a DOMException named AbortError.
+   */
+  begin(
+    kv: KvCache,
+    ids: Int32Array,
+    outputs: 'last' | 'all' | 'none',
+    sink: LogitsSink,
+    interrupted: () => boolean,
+  ): void {
     if (ids.length > this.batch || kv.length + ids.length > kv.contextLength)
       throw new RangeError(`a batch of ${ids.length} tokens does not fit`);
     this.#kv = kv;
@@ -79,6 +89,7 @@ export class Pass {
     this.#tokens = ids.length;
     this.#outputs = outputs;
     this.#sink = sink;
+    this.#interrupted = interrupted;
   }
 
   /** The named activation buffers of the family's shape. */
@@ -187,6 +198,7 @@ export class Pass {
 
   /** Tells the stream which experts the layer needs; flash reads begin. */
   requestExperts(layer: number, routes: Routes): void {
+    if (this.#interrupted()) throw new DOMException('The operation was aborted', 'AbortError');
     this.experts.request(layer, routes);
   }
 

@@ -1,0 +1,270 @@
+import type { Flash } from '../../firmware-bridge/flash/flash.js';
+import { openFlash } from '../../firmware-bridge/flash/open-flash.js';
+import { probe } from '../../firmware-bridge/flash/probe.js';
+import type { Kernels } from '../../kernels/kernels.js';
+import { openKernels } from '../../kernels/open.js';
+import type { Architecture, ModelShape } from '../architectures/architecture.js';
+import { findFamily } from '../architectures/families.js';
+import { ContextFullError, MemoryBudgetError } from '../error.js';
+import { ExpertStream } from '../experts/expert-stream.js';
+import { totalExpertStatistics, type ExpertStatistics } from '../experts/expert-statistics.js';
+import { cachePolicy, DEFAULT_CACHE_POLICY } from '../experts/policies.js';
+import type { ModelFile } from '../model/model-file.js';
+import { openModelFile } from '../model/open-model-file.js';
+import { type Budget, divideMemory, divideSlots, slotClasses } from './budget.js';
+import { DenseWeights } from './dense-weights.js';
+import type { ResolvedOptions } from './engine-options.js';
+import { kvBytes, KvCache } from './kv-cache.js';
+import { formatBytes } from './memory-size.js';
+import { type LogitsSink, Pass } from './pass.js';
+import { availableMemory, processMemory } from './process-memory.js';
+
+/** Time and bytes that measuring the flash may take while opening. */
+const PROBE = { budgetMs: 120, maxBytes: 64 << 20 };
+const DEFAULT_LANES = 4;
+
+/** How flash is read, and why. */
+export interface FlashSetting {
+  readonly direct: boolean;
+  readonly lanes: number;
+  readonly backend: string;
+  readonly measured: boolean;
+}
+
+/** Cumulative counters of an engine. */
+export interface EngineStatistics {
+  readonly experts: ExpertStatistics;
+  readonly expertsByLayer: ReadonlyMap<number, ExpertStatistics>;
+  /** Tokens that went through the layers. */
+  readonly tokens: number;
+  readonly slots: { count: number; bytes: number; resident: number };
+  readonly flash: { reads: number; bytes: number; failed: number; corrupt: number };
+  readonly memory: { budgetBytes: number; residentBytes: number; peakBytes: number };
+}
+
+/**
+ * A model ready to compute, in the calling thread: weights in memory, experts on flash, kernels, lanes. Everything
+ * here is synchronous but opening; the engine worker keeps it away from the app's event loop.
+ */
+export class Engine {
+  readonly #kvs = new Set<KvCache>();
+  #memory: number;
+  #tokens = 0;
+  #batchIds: Int32Array;
+
+  private constructor(
+    readonly file: ModelFile,
+    readonly family: Architecture,
+    readonly shape: ModelShape,
+    readonly kernels: Kernels,
+    readonly flash: Flash,
+    readonly flashSetting: FlashSetting,
+    readonly budget: Budget,
+    /** What the person should know: reference kernels in use, and the like. */
+    readonly warnings: readonly string[],
+    private readonly options: ResolvedOptions,
+    private readonly dense: DenseWeights,
+    private readonly weights: unknown,
+    readonly experts: ExpertStream,
+    private readonly pass: Pass,
+  ) {
+    this.#memory = budget.totalBytes;
+    this.#batchIds = new Int32Array(pass.batch);
+  }
+
+  /**
+   * Opens a GGUF file or a package.
+   * Throws ModelFormatError, UnsupportedError, MemoryBudgetError, FlashError, OptionError.
+   */
+  static async open(
+    path: string,
+    options: ResolvedOptions,
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<Engine> {
+    const policy = cachePolicy(options.policy ?? DEFAULT_CACHE_POLICY);
+    const file = await openModelFile(path);
+    const family = findFamily(file.architecture, path);
+    const shape = family.shape(file);
+    const counted = new DenseWeights(file, null);
+    family.weights(counted, shape);
+    counted.assertAllNamed();
+    const budget = divideMemory(file, shape, counted.bytes, options, availableMemory());
+
+    const { kernels, warning } = openKernels({ threads: options.threads });
+    let opened: Flash | null = null;
+    try {
+      const setting = await flashSetting(file, budget, options);
+      const flash = openFlash({ lanes: setting.lanes, backend: setting.backend });
+      opened = flash;
+      const handles = file.files.map((f) => flash.open(f, setting.direct));
+      const dense = new DenseWeights(file, kernels);
+      const weights = family.weights(dense, shape);
+      await dense.read(flash, handles, onProgress);
+      const experts = new ExpertStream(kernels, flash, file, handles, shape, policy);
+      const pass = new Pass(kernels, shape, experts, family.routing(shape), budget.batch);
+      const engine = new Engine(
+        file,
+        family,
+        shape,
+        kernels,
+        flash,
+        { ...setting, direct: flash.isDirect(handles[0]!), backend: flash.backend },
+        budget,
+        warning === null ? [] : [warning],
+        options,
+        dense,
+        weights,
+        experts,
+        pass,
+      );
+      engine.#divide();
+      return engine;
+    } catch (error) {
+      opened?.close();
+      kernels.close();
+      throw error;
+    }
+  }
+
+  /** Most tokens per {@link forward}. */
+  get batch(): number {
+    return this.pass.batch;
+  }
+
+  get memory(): number {
+    return this.#memory;
+  }
+
+  /**
+   * A KV cache for a conversation of `contextLength` tokens (default: the budget's). Expert slots give way to it.
+   * Throws MemoryBudgetError when they cannot.
+   */
+  createKv(contextLength: number = this.budget.contextLength): KvCache {
+    const { kv } = this.options;
+    const bytes = kvBytes(this.shape, kv, contextLength);
+    this.#divide(bytes, this.#memory);
+    const cache = new KvCache(this.kernels, this.shape, kv, contextLength);
+    this.#kvs.add(cache);
+    return cache;
+  }
+
+  freeKv(cache: KvCache): void {
+    if (!this.#kvs.delete(cache)) return;
+    cache.free();
+    this.#divide();
+  }
+
+  /**
+   * Computes a batch of tokens that follow what `kv` holds; on return kv holds them too. On an error kv holds what it
+   * held before. `interrupted` is asked at every layer; when it says yes, an "AbortError" is thrown.
+   */
+  forward(
+    kv: KvCache,
+    ids: readonly number[],
+    outputs: 'last' | 'all' | 'none',
+    sink: LogitsSink,
+    interrupted: () => boolean = () => false,
+  ): void {
+    if (kv.length + ids.length > kv.contextLength)
+      throw new ContextFullError(
+        'session/context-full',
+        `the conversation needs ${kv.length + ids.length} tokens, its context holds ${kv.contextLength}`,
+        'Open the model with a larger contextLength, or start a new session.',
+      );
+    const batch = this.#batchIds.subarray(0, ids.length);
+    batch.set(ids);
+    this.pass.begin(kv, batch, outputs, sink, interrupted);
+    try {
+      this.family.forward(this.pass, this.shape, this.weights);
+    } catch (error) {
+      this.experts.abandon();
+      throw error;
+    }
+    this.#tokens += ids.length;
+  }
+
+  /** A new memory budget, effective at once. Throws MemoryBudgetError; then the old one stays. */
+  setMemory(bytes: number): void {
+    this.#divide(0, bytes);
+    this.#memory = bytes;
+  }
+
+  statistics(): EngineStatistics {
+    const byLayer = this.experts.statistics;
+    const { reads, bytes, failed, corrupt } = this.flash.stats();
+    return {
+      experts: totalExpertStatistics([...byLayer.values()]),
+      expertsByLayer: byLayer,
+      tokens: this.#tokens,
+      slots: { ...this.experts.slots, resident: this.experts.residents() },
+      flash: { reads, bytes, failed, corrupt },
+      memory: { budgetBytes: this.#memory, ...processMemory() },
+    };
+  }
+
+  /** Stops lanes and threads, frees everything. */
+  close(): void {
+    this.experts.abandon();
+    this.flash.close();
+    this.experts.close();
+    for (const kv of this.#kvs) kv.free();
+    this.pass.free();
+    this.dense.free();
+    this.kernels.close();
+  }
+
+  /**
+   * Gives the expert slots what the rest leaves. The rest is what was planned or, where the process turned out larger
+   * than planned, what it really takes: so the budget holds.
+   */
+  #divide(extraKv = 0, memory: number = this.#memory): void {
+    const { budget } = this;
+    const live = [...this.#kvs].reduce((sum, kv) => sum + kvBytes(this.shape, kv.type, kv.contextLength), 0);
+    const kv = Math.max(budget.kvBytes, live + extraKv);
+    const planned = budget.runtimeBytes + budget.denseBytes + budget.activationBytes;
+    const measured = processMemory().residentBytes - this.experts.slots.bytes - live;
+    const rest = Math.max(planned, measured) + kv;
+    const classes = slotClasses(this.file, this.shape.experts);
+    const slots = divideSlots(
+      classes,
+      memory - rest,
+      this.shape.usedExperts,
+      this.options.expertSlots ?? Infinity,
+    );
+    const needed = [...slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
+    if (rest + needed > memory)
+      throw new MemoryBudgetError(
+        `${formatBytes(memory)} is too little: everything but experts takes ${formatBytes(rest)}, the fewest expert slots ${formatBytes(needed)}`,
+        `Give ${Math.ceil((rest + needed) / 2 ** 20)}MiB or more, close sessions, or use a shorter context.`,
+        rest + needed,
+      );
+    this.experts.resize(slots);
+  }
+}
+
+/** Direct or buffered, and how many lanes: as told, or measured when experts will be streamed. */
+async function flashSetting(
+  file: ModelFile,
+  budget: Budget,
+  options: ResolvedOptions,
+): Promise<{ direct: boolean; lanes: number; backend: 'pread' | 'io_uring'; measured: boolean }> {
+  const slots = [...budget.slots.values()].reduce((a, b) => a + b, 0);
+  const layer = file.experts.values().next().value!;
+  const streams = slots < file.experts.size * layer.pieces.length;
+  if (options.flash === 'auto' && streams && (options.lanes === undefined || options.flashBackend === undefined)) {
+    const piece = layer.pieces[0]![0]!;
+    const found = await probe(file.files[piece.file]!, { extentBytes: piece.length, ...PROBE });
+    return {
+      direct: found.direct,
+      lanes: options.lanes ?? found.lanes,
+      backend: options.flashBackend ?? found.backend,
+      measured: true,
+    };
+  }
+  return {
+    direct: options.flash !== 'buffered',
+    lanes: options.lanes ?? DEFAULT_LANES,
+    backend: options.flashBackend ?? 'pread',
+    measured: false,
+  };
+}
