@@ -42,7 +42,7 @@ export class ReferenceKernels implements Kernels {
   #experts = new ExpertsFfn();
 
   alloc(bytes: number): Memory {
-    const buffer = new ArrayBuffer(bytes);
+    const buffer = zeroedBuffer(bytes);
     const memory = new Memory(nextAddress, bytes, () => new Uint8Array(buffer));
     nextAddress += (Math.ceil(bytes / PAGE) + 1) * PAGE;
     this.#allocated.add(memory);
@@ -231,5 +231,13 @@ export class ReferenceKernels implements Kernels {
       if (value === value && (best < 0 || value > values[best]!)) best = i;
     }
     return best;
+  }
+}
+
+function zeroedBuffer(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch {
+    throw new RangeError(`there is no memory for ${bytes} bytes`);
   }
 }
