@@ -93,13 +93,22 @@ export function readManifest(directory: string): { manifest: Manifest; digest: s
   return { manifest: result.output, digest: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** All extents of a manifest with what they hold. */
-export function* namedExtents(manifest: Manifest): Generator<{ what: string; extent: Extent }> {
-  yield { what: 'metadata', extent: manifest.metadata };
-  for (const { name, extent } of manifest.tensors) yield { what: `tensor ${name}`, extent };
-  for (const { layer, extents } of manifest.experts)
+/** An extent, what it holds, and its pieces as [offset in the extent, length], one per CRC. */
+export interface NamedExtent {
+  readonly what: string;
+  readonly extent: Extent;
+  readonly pieces: readonly (readonly [number, number])[];
+}
+
+/** All extents of a manifest. */
+export function* namedExtents(manifest: Manifest): Generator<NamedExtent> {
+  const { metadata } = manifest;
+  yield { what: 'metadata', extent: metadata, pieces: [[0, metadata[2]]] };
+  for (const { name, extent } of manifest.tensors)
+    yield { what: `tensor ${name}`, extent, pieces: [[0, extent[2]]] };
+  for (const { layer, pieces, extents } of manifest.experts)
     for (const [expert, extent] of extents.entries())
-      yield { what: `expert ${expert} of layer ${layer}`, extent };
+      yield { what: `expert ${expert} of layer ${layer}`, extent, pieces };
 }
 
 function readBytes(path: string, directory: string): Buffer {
@@ -217,7 +226,7 @@ function checkExperts(record: ExpertRecord, path: string, fail: (problem: string
 
 /** Extents lie inside their segments, aligned, without overlap. */
 function checkPlaces(manifest: Manifest, fail: (problem: string) => never): void {
-  const bySegment = manifest.segments.map((): { what: string; extent: Extent }[] => []);
+  const bySegment = manifest.segments.map((): NamedExtent[] => []);
   for (const named of namedExtents(manifest)) {
     const [segment, offset, length] = named.extent;
     const list = bySegment[segment];

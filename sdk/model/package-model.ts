@@ -85,7 +85,11 @@ function expertLayer(record: ExpertRecord): ExpertLayer {
 function readMetadata(manifest: Manifest, files: readonly string[]): GgufMetadata {
   const [segment, offset, length, sha256] = manifest.metadata;
   if (length > HEADER_LIMIT)
-    throw new ModelFormatError('model/manifest', `the metadata of ${files[segment]} claim ${length} bytes`, DAMAGED);
+    throw new ModelFormatError(
+      'model/manifest',
+      `the metadata of ${files[segment]} claim ${length} bytes`,
+      DAMAGED,
+    );
   const source = new FileSource(files[segment]!);
   const bytes = Buffer.alloc(length);
   try {
