@@ -93,6 +93,7 @@ int32_t pm_flash_is_direct(const pm_flash *flash, int32_t file) {
 int32_t pm_flash_submit(pm_flash *flash, const pm_flash_read *reads, int32_t count) {
   if (count < 0) return -EINVAL;
   if (count == 0) return 0;
+  bool wake;
   {
     const std::lock_guard lock(flash->traffic.mutex);
     for (int32_t i = 0; i < count; i++) {
@@ -109,8 +110,9 @@ int32_t pm_flash_submit(pm_flash *flash, const pm_flash_read *reads, int32_t cou
       __atomic_store_n(word_of(reads[i]), 0, __ATOMIC_RELEASE);
       flash->traffic.queue.add({reads[i], file->fd, file->direct});
     }
+    wake = flash->lanes->needs_wake();
   }
-  flash->lanes->wake(count);
+  if (wake) flash->lanes->wake();
   return 0;
 }
 

@@ -31,13 +31,16 @@ struct Traffic {
 };
 
 /* Moves reads from the queue to memory, at most `lanes` at a time. The destructor waits for what is in flight and
- * takes no more. resize() and wake() are called without the mutex. */
+ * takes no more. */
 class Lanes {
  public:
   virtual ~Lanes() = default;
+  /* Called without the mutex. */
   virtual void resize(int32_t lanes) = 0;
-  /* `count` reads were queued. */
-  virtual void wake(int32_t count) = 0;
+  /* After queueing, still with the mutex: true when wake() must follow. */
+  virtual bool needs_wake() = 0;
+  /* Called without the mutex, so that what wakes does not run into it. */
+  virtual void wake() = 0;
 };
 
 /* Null when threads or a ring cannot be made. */

@@ -112,6 +112,11 @@ export class NativeFlash implements Flash {
     return this.#library.wait(state.address, -1);
   }
 
+  /** As {@link wait}, for at most `timeoutMs`; then the word is still {@link ReadState.Pending}. */
+  waitAtMost(state: Memory, timeoutMs: number): number {
+    return this.#library.wait(state.address, timeoutMs);
+  }
+
   /** Drops a range of the file from the page cache; pages not yet written stay. */
   drop(file: number, offset: number, length: number): void {
     const result = this.#library.drop(this.#running(), file, offset, length);

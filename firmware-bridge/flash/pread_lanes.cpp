@@ -1,7 +1,12 @@
-/* One thread per lane, each with one positional read in the kernel at a time. */
+/* One thread per lane, each with one positional read in the kernel at a time.
+ *
+ * Waking a thread costs microseconds, which the caller of submit has better uses for: submit wakes one lane, and every
+ * lane that takes a read wakes up to two more while reads are left.
+ */
 #include "lane_thread.h"
 #include "lanes.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -35,18 +40,9 @@ class PreadLanes final : public Lanes {
   /* False when not even one thread could be started. */
   bool start(int32_t lanes) { return resize_to(lanes) > 0; }
 
-  void wake(int32_t count) override {
-    int32_t idle;
-    {
-      const std::lock_guard lock(traffic_.mutex);
-      idle = idle_;
-    }
-    if (count >= idle) {
-      if (idle > 0) work_.notify_all();
-    } else {
-      while (count-- > 0) work_.notify_one();
-    }
-  }
+  bool needs_wake() override { return waking_ == 0 && claim(1) > 0; }
+
+  void wake() override { work_.notify_one(); }
 
  private:
   struct Lane {
@@ -73,12 +69,21 @@ class PreadLanes final : public Lanes {
     return running;
   }
 
+  /* How many of at most `most` sleeping lanes to wake for the reads that are queued. */
+  int32_t claim(int64_t most) {
+    const int64_t count = std::max<int64_t>(std::min({most, traffic_.queue.size() - waking_, idle_ - waking_}), 0);
+    waking_ += count;
+    return int32_t(count);
+  }
+
   void run(int32_t index) {
     ReadJob job;
     std::unique_lock lock(traffic_.mutex);
     while (index < target_) {
       if (traffic_.begin(&job)) {
+        int32_t others = claim(2);
         lock.unlock();
+        while (others-- > 0) work_.notify_one();
         transfer(job);
         traffic_.finish(&job);
         lock.lock();
@@ -86,16 +91,21 @@ class PreadLanes final : public Lanes {
         idle_++;
         work_.wait(lock);
         idle_--;
+        if (waking_ > 0) waking_--;
       }
     }
+    /* It may have swallowed a wake-up that was meant for a read. */
+    const bool pass_on = claim(1) > 0;
     lanes_[size_t(index)].running = false;
+    if (pass_on) work_.notify_one();
   }
 
   Traffic &traffic_;
   std::condition_variable work_; /* with traffic_.mutex */
   std::array<Lane, PM_FLASH_MAX_LANES> lanes_;
   int32_t target_ = 0; /* lanes at and beyond this leave */
-  int32_t idle_ = 0;
+  int64_t idle_ = 0;   /* lanes asleep, those being woken included */
+  int64_t waking_ = 0; /* wake-ups sent, not yet arrived */
 };
 
 }  // namespace

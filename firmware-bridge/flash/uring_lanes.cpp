@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <utility>
 
 namespace pocketmoe::flash {
 namespace {
@@ -42,14 +43,10 @@ class UringLanes final : public Lanes {
     knock();
   }
 
-  void wake(int32_t) override {
-    {
-      const std::lock_guard lock(traffic_.mutex);
-      if (!listening_) return; /* it looks at the queue again before it sleeps */
-      listening_ = false;
-    }
-    knock();
-  }
+  /* Awake, the thread looks at the queue again before it sleeps. */
+  bool needs_wake() override { return std::exchange(listening_, false); }
+
+  void wake() override { knock(); }
 
  private:
   enum class Stage { free, delayed, reading, over };
