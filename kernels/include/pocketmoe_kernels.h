@@ -112,8 +112,11 @@ void pm_attention(pm_pool *pool, const float *q, int64_t q_stride, const void *c
                   int32_t kv_heads, int32_t head_size, int32_t window, float scale);
 
 /* The common router pipeline on logits [tokens][experts]: gating -> + bias (selection only, may be 0) ->
- * keep groups_used of groups (best sum of top-2) -> top-k, ties to the lowest id -> unbiased weights
- * -> / max(sum, 6.103515625e-5) when norm -> * scale. ids and weights are [tokens][k], best first. */
+ * keep groups_used of groups (best sum of top-2) -> top-k -> unbiased weights
+ * -> / max(sum, 6.103515625e-5) when norm -> * scale. ids and weights are [tokens][k], best first.
+ * Equal scores come in the order in which ggml's sort (the GNU introsort over all experts) leaves them, and sigmoid
+ * is 1 / (1 + expf(-x)) with every step in float32: saturated routers have many equal scores, and the choice among
+ * them must be llama.cpp's. NaN scores count as -infinity. */
 void pm_route(const float *logits, int32_t tokens, int32_t experts, int32_t k, int32_t gating, const float *bias,
               int32_t groups, int32_t groups_used, int32_t norm, float scale, int32_t *ids, float *weights);
 

@@ -1,4 +1,5 @@
 import { Gating, type RouteOptions } from '../kernels.js';
+import { sortDescending } from './descending-sort.js';
 
 /** The smallest sum that weights are divided by: 2^-14, the smallest normal half. */
 const SMALLEST_SUM = 6.103515625e-5;
@@ -8,9 +9,10 @@ export class Router {
   #gates = new Float32Array(0);
   #scores = new Float32Array(0);
   #groupScores = new Float32Array(0);
+  #order = new Int32Array(0);
 
   get byteLength(): number {
-    return this.#gates.byteLength + this.#scores.byteLength + this.#groupScores.byteLength;
+    return this.#gates.byteLength + this.#scores.byteLength + this.#groupScores.byteLength + this.#order.byteLength;
   }
 
   run(
@@ -39,7 +41,8 @@ export class Router {
       for (let e = 0; e < experts; e++) gates[e] = logits[from + e]!;
       if (gating === Gating.Softmax) softmax(gates, 0, experts);
       else if (gating === Gating.Sigmoid)
-        for (let e = 0; e < experts; e++) gates[e] = 1 / (1 + Math.exp(-gates[e]!));
+        // every step in float32, as ggml does: where it saturates decides which scores are equal
+        for (let e = 0; e < experts; e++) gates[e] = 1 / fround(1 + fround(Math.exp(-gates[e]!)));
       else if (gating !== Gating.SoftmaxSelected) throw new RangeError(`gating ${gating} is not known`);
       for (let e = 0; e < experts; e++) {
         const score = bias ? gates[e]! + bias[e]! : gates[e]!;
@@ -48,7 +51,7 @@ export class Router {
       if (groups > 1 && groupsUsed < groups) this.#keepGroups(experts, groups, groupsUsed);
 
       const to = t * k;
-      takeLargest(scores, experts, k, ids, to);
+      this.#takeLargest(scores, experts, k, ids, to);
       for (let j = 0; j < k; j++) weights[to + j] = gates[ids[to + j]!]!;
       if (gating === Gating.SoftmaxSelected) softmax(weights, to, k);
       let sum = 0;
@@ -56,6 +59,14 @@ export class Router {
       const divisor = normalise ? Math.max(sum, SMALLEST_SUM) : 1;
       for (let j = 0; j < k; j++) weights[to + j] = fround(weights[to + j]! / divisor) * scale;
     }
+  }
+
+  /** Indices of the k largest of the first n scores, best first. */
+  #takeLargest(scores: Float32Array, n: number, k: number, ids: Int32Array, at: number): void {
+    if (this.#order.length < n) this.#order = new Int32Array(n);
+    for (let e = 0; e < n; e++) this.#order[e] = e;
+    sortDescending(this.#order, n, scores);
+    for (let j = 0; j < k; j++) ids[at + j] = this.#order[j]!;
   }
 
   /** Sets the scores of all but the best `used` groups to -∞; a group's score is the sum of its two best. */
@@ -76,7 +87,7 @@ export class Router {
       this.#groupScores[g] = size > 1 ? best + second : best;
     }
     const kept = new Int32Array(used);
-    takeLargest(this.#groupScores, groups, used, kept, 0);
+    this.#takeLargest(this.#groupScores, groups, used, kept, 0);
     for (let g = 0; g < groups; g++) if (!kept.includes(g)) scores.fill(-Infinity, g * size, (g + 1) * size);
   }
 }
@@ -94,16 +105,3 @@ function softmax(x: Float32Array, at: number, n: number): void {
   for (let i = at; i < at + n; i++) x[i] = x[i]! / sum;
 }
 
-/** Indices of the k largest of the first n scores, best first, ties to the lowest index; always k distinct ones. */
-function takeLargest(scores: Float32Array, n: number, k: number, ids: Int32Array, at: number): void {
-  for (let j = 0; j < k; j++) {
-    let best = -1;
-    for (let e = 0; e < n; e++) {
-      if (best >= 0 && !(scores[e]! > scores[best]!)) continue;
-      let taken = false;
-      for (let i = at; i < at + j; i++) taken ||= ids[i] === e;
-      if (!taken) best = e;
-    }
-    ids[at + j] = best;
-  }
-}
