@@ -303,7 +303,9 @@ export class ExpertStream {
     if (pieces[0]!.crc32c !== null || this.#seen.has(demand.key)) return;
     this.#seen.set(
       demand.key,
-      layout.reads(demand.expert).map((r) => this.flash.crc32c(slot.memory.slice(r.at + r.dataOffset), r.dataLength)),
+      layout
+        .reads(demand.expert)
+        .map((r) => this.flash.crc32c(slot.memory.slice(r.at + r.dataOffset), r.dataLength)),
     );
   }
 

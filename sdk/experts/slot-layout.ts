@@ -47,7 +47,11 @@ export class SlotLayout {
 
   /** The reads that bring an expert in, in consumption order. */
   reads(expert: number): PieceRead[] {
-    return this.layer.pieces[expert]!.map((piece, i) => ({ ...pagesOf(piece), file: piece.file, at: this.#regions[i]! }));
+    return this.layer.pieces[expert]!.map((piece, i) => ({
+      ...pagesOf(piece),
+      file: piece.file,
+      at: this.#regions[i]!,
+    }));
   }
 
   /** Byte offset of a role's matrix in the slot. */
@@ -66,4 +70,3 @@ function pagesOf(piece: Piece) {
 
 /** Slot bytes of a layer in the worst case of alignment; what a plan may count on. */
 export const slotBytes = (layer: ExpertLayer): number => new SlotLayout(layer).bytes;
-

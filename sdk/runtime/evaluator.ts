@@ -17,7 +17,7 @@ export class Evaluator {
     private readonly engine: Engine,
     private readonly sequence: Sequence,
     private readonly tokens: readonly number[],
-    private readonly onRow: ((logits: Float32Array) => void) | null,
+    private readonly onRow: ((logits: Float32Array<ArrayBuffer>) => void) | null,
     private readonly interrupted: () => boolean,
   ) {
     checkTokens(tokens, engine.shape.vocabulary);
