@@ -13,8 +13,8 @@ export interface ModelDescription {
   architecture: string;
   /** See ModelFile.digest. */
   digest: string;
-  /** All metadata but arrays and the chat template, by key. */
-  metadata: Record<string, MetadataValue>;
+  /** All metadata but arrays and the chat template, by key; null for 64-bit integers beyond 2^53. */
+  metadata: Record<string, MetadataValue | null>;
   /** Arrays by key: what they hold and how much. */
   arrays: Record<string, { type: string; count: number }>;
   /** Bytes and matrices by weight type name: of dense tensors and of experts. */
@@ -102,9 +102,18 @@ function describeMetadata(metadata: GgufMetadata): Pick<ModelDescription, 'metad
     const type = metadata.typeName(key);
     if (type.startsWith('array'))
       arrays[key] = { type: type.replace('array of ', ''), count: metadata.count(key) };
-    else if (key !== 'tokenizer.chat_template') values[key] = metadata.value(key);
+    else if (key !== 'tokenizer.chat_template') values[key] = valueOrNull(metadata, key);
   }
   return { metadata: values, arrays };
+}
+
+/** A key that nothing here needs must not keep the model from being described, whatever it holds. */
+function valueOrNull(metadata: GgufMetadata, key: string): MetadataValue | null {
+  try {
+    return metadata.value(key);
+  } catch {
+    return null;
+  }
 }
 
 function describePackage(path: string): NonNullable<ModelDescription['package']> {
