@@ -1,0 +1,49 @@
+/**
+ * `npm start [-- "request"]`: sets up, packs the demo model and answers one household request from flash, with slots
+ * for about a third of the experts. Needs nothing but Node and npm.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setUp } from './set-up.mjs';
+import { root } from './sources.mjs';
+
+const REQUEST = 'dim the kitchen lights to 40 and lock the garage door';
+/** On top of the least memory that works: room for about 90 more of the 256 experts, 54 KiB each. */
+const MORE_MEMORY = 5 << 20;
+const MAX_TOKENS = 160;
+
+const gguf = join(root, 'models', 'home-assistant-q4.gguf');
+const model = join(root, 'build', 'home-assistant.pocketmoe');
+const cli = join(root, 'dist', 'cli.js');
+
+const request = process.argv.slice(2).join(' ').trim() || REQUEST;
+
+setUp();
+
+const manifest = join(model, 'manifest.json');
+if (!existsSync(manifest) || statSync(manifest).mtimeMs < statSync(gguf).mtimeMs) {
+  process.stderr.write('Packing the demo model…\n');
+  const { status } = spawnSync(process.execPath, [cli, 'pack', gguf, model, '--overwrite', '--quiet'], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const planned = spawnSync(process.execPath, [cli, 'plan', model, '--json'], { encoding: 'utf8' });
+if (planned.status !== 0) {
+  const { error } = JSON.parse(planned.stdout || '{"error":{"message":"pocketmoe plan failed","hint":""}}');
+  process.stderr.write(`${planned.stderr}${error.message}\n${error.hint}\n`);
+  process.exit(1);
+}
+const memory = JSON.parse(planned.stdout).smallestBytes + MORE_MEMORY;
+
+process.stderr.write(`\n> ${request}\n`);
+const running = spawn(
+  process.execPath,
+  [cli, 'run', model, request, '--memory', String(memory), '--max-tokens', String(MAX_TOKENS)],
+  { stdio: 'inherit' },
+);
+// Ctrl-C reaches the child too; it ends by itself, and this process ends with its code.
+process.on('SIGINT', () => {});
+running.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));

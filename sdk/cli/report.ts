@@ -1,0 +1,2 @@
+/** Loaded when something went wrong, not before. */
+export { reportError } from '../index.js';
