@@ -153,6 +153,10 @@ export class LayerCyclePolicy implements CachePolicy {
     const first = this.#layer * this.#expertsPerLayer;
     for (let expert = 0; expert < this.#expertsPerLayer; expert++) {
       if (this.#resident[first + expert] === 0) continue;
+      if (this.#wanted[expert] === 1) {
+        this.#oddsIfUnused[expert] = 1;
+        continue;
+      }
       const rate = (this.#rates[first + expert] as number) * keep;
       const cell = this.#reuse.cell(visit - (this.#lastUse[first + expert] as number), rate);
       this.#oddsIfUnused[expert] = this.#reuse.odds(cell, rate);

@@ -1,9 +1,12 @@
 /** Visits since the last use that share a row: 0, 1, 2, 3, 4–7, 8–15, 16–31, more. */
 const AGE_ROWS = 8;
+const ROW_OF_AGE = Uint8Array.from({ length: 32 }, (_, age) => (age < 4 ? age : 33 - Math.clz32(age)));
 /** Rates that share a column: half octaves from 1/16 of the mean rate to 16 times it. */
 const RATE_COLUMNS = 17;
 /** Weight, in observations, of the plain rate in a cell that has seen little. */
 const PRIOR_WEIGHT = 8;
+/** Odds stay this far from 0 and 1. */
+const LEAST_ODDS = 1e-6;
 /** Counts are halved at this many observations of a cell, so that a change of habits is learnt. */
 const FULL_CELL = 1 << 20;
 
@@ -16,11 +19,15 @@ export class ReuseOdds {
   static readonly cells = AGE_ROWS * RATE_COLUMNS;
   readonly #seen = new Float64Array(ReuseOdds.cells);
   readonly #used = new Float64Array(ReuseOdds.cells);
-  readonly #perMeanRate: number;
+  /** Rates between the columns, ascending. */
+  readonly #bounds: Float64Array;
 
   /** @param meanRate share of a layer's experts that one visit uses. */
   constructor(meanRate: number) {
-    this.#perMeanRate = 1 / meanRate;
+    this.#bounds = Float64Array.from(
+      { length: RATE_COLUMNS - 1 },
+      (_, i) => meanRate * 2 ** ((i + 1 - RATE_COLUMNS / 2) / 2),
+    );
   }
 
   /**
@@ -29,9 +36,14 @@ export class ReuseOdds {
    * @param rate decayed share of visits that used it.
    */
   cell(age: number, rate: number): number {
-    const row = age < 4 ? age : Math.min(33 - Math.clz32(age), AGE_ROWS - 1);
-    const halfOctaves = Math.round(2 * Math.log2(rate * this.#perMeanRate + 1e-9)) + (RATE_COLUMNS - 1) / 2;
-    return row * RATE_COLUMNS + Math.min(Math.max(halfOctaves, 0), RATE_COLUMNS - 1);
+    const row = age < ROW_OF_AGE.length ? (ROW_OF_AGE[age] as number) : AGE_ROWS - 1;
+    let column = 0;
+    // Binary search for the number of bounds at or below the rate.
+    for (let half = RATE_COLUMNS >> 1; half > 0; half >>= 1) {
+      if ((this.#bounds[column + half - 1] as number) <= rate) column += half;
+    }
+    if (column === RATE_COLUMNS - 2 && (this.#bounds[column] as number) <= rate) column++;
+    return row * RATE_COLUMNS + column;
   }
 
   /** An expert of this cell was, or was not, used at the visit that followed. */
@@ -48,6 +60,6 @@ export class ReuseOdds {
   odds(cell: number, rate: number): number {
     const odds =
       ((this.#used[cell] as number) + PRIOR_WEIGHT * rate) / ((this.#seen[cell] as number) + PRIOR_WEIGHT);
-    return Math.min(Math.max(odds, 1e-6), 1 - 1e-6);
+    return odds < LEAST_ODDS ? LEAST_ODDS : odds > 1 - LEAST_ODDS ? 1 - LEAST_ODDS : odds;
   }
 }
