@@ -1,0 +1,52 @@
+import type { Metadata, MetadataValue } from '../../sdk/model/model-file.js';
+
+/** Metadata from a plain object, for tests that need odd values. */
+export class ListMetadata implements Metadata {
+  constructor(private readonly values: Readonly<Record<string, MetadataValue>>) {}
+
+  keys(): Iterable<string> {
+    return Object.keys(this.values);
+  }
+
+  has(key: string): boolean {
+    return key in this.values;
+  }
+
+  string(key: string): string {
+    return this.get(key, (value) => typeof value === 'string');
+  }
+
+  number(key: string): number {
+    return this.get(key, (value) => typeof value === 'number');
+  }
+
+  boolean(key: string): boolean {
+    return this.get(key, (value) => typeof value === 'boolean');
+  }
+
+  strings(key: string): readonly string[] {
+    return this.get(key, (value) => Array.isArray(value));
+  }
+
+  numbers(key: string): Float64Array {
+    return Float64Array.from(this.get<number[]>(key, (value) => Array.isArray(value)));
+  }
+
+  stringOr<T>(key: string, fallback: T): string | T {
+    return this.has(key) ? this.string(key) : fallback;
+  }
+
+  numberOr<T>(key: string, fallback: T): number | T {
+    return this.has(key) ? this.number(key) : fallback;
+  }
+
+  booleanOr<T>(key: string, fallback: T): boolean | T {
+    return this.has(key) ? this.boolean(key) : fallback;
+  }
+
+  private get<T>(key: string, accept: (value: unknown) => boolean): T {
+    const value = this.values[key];
+    if (!accept(value)) throw new TypeError(`${key} is ${String(value)}`);
+    return value as T;
+  }
+}
