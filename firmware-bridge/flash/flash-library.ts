@@ -35,12 +35,16 @@ export function flashLibrary(): FlashLibrary | null {
   return loaded;
 }
 
+/** Where the native library is expected. */
+export function flashLibraryPath(): string {
+  return (
+    process.env['POCKETMOE_LIBRARY'] ?? fileURLToPath(new URL('../../build/libpocketmoe.so', import.meta.url))
+  );
+}
+
 function load(): FlashLibrary | null {
   const koffi = createRequire(import.meta.url)('koffi');
-  const lib = koffi.load(
-    process.env['POCKETMOE_LIBRARY'] ??
-      fileURLToPath(new URL('../../build/libpocketmoe.so', import.meta.url)),
-  );
+  const lib = koffi.load(flashLibraryPath());
   const bind = (name: string, result: string, ...parameters: string[]) => lib.func(name, result, parameters);
   if (bind('pm_flash_abi', 'int32_t')() !== ABI) return null;
   return {

@@ -18,14 +18,16 @@ struct Traffic {
   std::vector<FlashFile> files;
   Fault fault;
   int64_t begun = 0;
-  int64_t in_flight = 0;
+  int64_t in_flight = 0; /* begun and not landed */
   int64_t busy_since = 0; /* ns; meaningful while in_flight > 0 */
   pm_flash_stats ended{}; /* queued and in_flight unused */
 
   /* Takes the next read for a lane; false when none is queued. The caller holds the mutex. */
   bool begin(ReadJob *job);
-  /* Judges a read whose transfers are over, counts it, publishes its state and drops what it left in the page
-   * cache. Takes the mutex. */
+  /* One read's transfers are over: it is no longer in flight. The caller holds the mutex. */
+  void land();
+  /* Judges a read that landed, counts it, publishes its state and drops what it left in the page cache. Takes the
+   * mutex. */
   void finish(ReadJob *job);
   pm_flash_stats stats() const;
 };

@@ -40,7 +40,7 @@ typedef struct pm_flash_stats { /* cumulative since creation, 64 bytes */
   int64_t reads, bytes;         /* reads ended, failed ones included, and the bytes they moved */
   int64_t failed, cancelled, corrupt;
   int64_t busy_ns;              /* time with at least one read in flight */
-  int64_t queued, in_flight;    /* now */
+  int64_t queued, in_flight;    /* now; a read whose checksum is being compared is in neither */
 } pm_flash_stats;
 
 int32_t pm_flash_abi(void);

@@ -85,6 +85,9 @@ class PreadLanes final : public Lanes {
         lock.unlock();
         while (others-- > 0) work_.notify_one();
         transfer(job);
+        lock.lock();
+        traffic_.land();
+        lock.unlock();
         traffic_.finish(&job);
         lock.lock();
       } else {

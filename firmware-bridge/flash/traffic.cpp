@@ -29,6 +29,10 @@ bool Traffic::begin(ReadJob *job) {
   return true;
 }
 
+void Traffic::land() {
+  if (--in_flight == 0) ended.busy_ns += now_ns() - busy_since;
+}
+
 void Traffic::finish(ReadJob *job) {
   const int32_t verdict = job->verdict();
   {
@@ -37,7 +41,6 @@ void Traffic::finish(ReadJob *job) {
     ended.bytes += job->done;
     if (verdict < 0) ended.failed++;
     if (verdict == PM_FLASH_CORRUPT) ended.corrupt++;
-    if (--in_flight == 0) ended.busy_ns += now_ns() - busy_since;
   }
   /* From here on the memory belongs to the caller again. */
   publish(reinterpret_cast<int32_t *>(job->request.state), verdict);

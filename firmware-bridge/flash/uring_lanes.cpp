@@ -110,6 +110,7 @@ class UringLanes final : public Lanes {
       if (slot.job.error != 0) {
         slot.stage = Stage::over;
         over_++;
+        traffic_.land();
         continue;
       }
       active_++;
@@ -120,6 +121,7 @@ class UringLanes final : public Lanes {
     }
   }
 
+  /* The caller holds the mutex. */
   void completed(size_t index, int32_t result) {
     Slot &slot = slots_[index];
     if (slot.stage == Stage::delayed) {
@@ -135,6 +137,7 @@ class UringLanes final : public Lanes {
     slot.stage = Stage::over;
     active_--;
     over_++;
+    traffic_.land();
   }
 
   void finish_all() {
@@ -166,15 +169,15 @@ class UringLanes final : public Lanes {
 
       uint64_t tag;
       int32_t result;
+      const std::lock_guard lock(traffic_.mutex);
       while (ring_.reap(&tag, &result)) {
         if (tag != event_tag) {
           completed(size_t(tag), result);
-          continue;
+        } else {
+          /* When stopping, the event must not stay in the ring: it writes into this object. */
+          listening = !stopping_;
+          if (listening) listen();
         }
-        const std::lock_guard lock(traffic_.mutex);
-        /* When stopping, the event must not stay in the ring: it writes into this object. */
-        listening = !stopping_;
-        if (listening) listen();
       }
     }
   }
