@@ -57,7 +57,11 @@ export interface ErrorReport {
 /** Flattens any error; unknown ones get code "internal". */
 export function reportError(error: unknown): ErrorReport {
   if (error instanceof DOMException && error.name === 'AbortError')
-    return { code: 'aborted', message: error.message, hint: 'The operation was cancelled by its AbortSignal.' };
+    return {
+      code: 'aborted',
+      message: error.message,
+      hint: 'The operation was cancelled by its AbortSignal.',
+    };
   if (error instanceof Error) {
     const e = error as Error & Partial<ErrorReport>;
     return {
@@ -66,5 +70,9 @@ export function reportError(error: unknown): ErrorReport {
       hint: typeof e.hint === 'string' ? e.hint : 'This looks like a defect of PocketMoE; please report it.',
     };
   }
-  return { code: 'internal', message: String(error), hint: 'This looks like a defect of PocketMoE; please report it.' };
+  return {
+    code: 'internal',
+    message: String(error),
+    hint: 'This looks like a defect of PocketMoE; please report it.',
+  };
 }

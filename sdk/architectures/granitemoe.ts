@@ -74,7 +74,11 @@ export const granitemoe = architecture({
       const routes = pass.route(layer.router, h);
       pass.requestExperts(i, routes);
       if (layer.shared) {
-        const { sharedGateUp, sharedHidden, sharedOut } = pass.buffers('sharedGateUp', 'sharedHidden', 'sharedOut');
+        const { sharedGateUp, sharedHidden, sharedOut } = pass.buffers(
+          'sharedGateUp',
+          'sharedHidden',
+          'sharedOut',
+        );
         pass.linear(layer.shared.gateUp, h, sharedGateUp);
         pass.gated(sharedGateUp, sharedHidden, 'silu');
         pass.linear(layer.shared.down, sharedHidden, sharedOut); // while the routed experts are on their way

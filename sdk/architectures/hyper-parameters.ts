@@ -8,7 +8,14 @@ export interface CommonParameters extends Omit<ModelShape, 'activation' | 'route
 }
 
 /** Largest values taken from a file; far above any model, far below what would overflow a size. */
-const LIMITS = { layers: 1024, width: 65_536, heads: 1024, headSize: 1024, experts: 4096, context: 16_777_216 };
+const LIMITS = {
+  layers: 1024,
+  width: 65_536,
+  heads: 1024,
+  headSize: 1024,
+  experts: 4096,
+  context: 16_777_216,
+};
 
 /**
  * Reads the common hyper-parameters and checks them against each other and the token embedding.
@@ -63,7 +70,11 @@ export function commonParameters(file: ModelFile): CommonParameters {
               ? `token_embd.weight is ${embedding.shape[0]} wide, embedding_length says ${width}`
               : null;
   if (problem)
-    throw new ModelFormatError('model/hyper-parameters', `${file.path}: ${problem}`, 'The file is inconsistent; convert it again.');
+    throw new ModelFormatError(
+      'model/hyper-parameters',
+      `${file.path}: ${problem}`,
+      'The file is inconsistent; convert it again.',
+    );
   const hidden = first.roles.gate.rows;
   for (const layer of file.experts.values()) {
     const { gate, up, down } = layer.roles;

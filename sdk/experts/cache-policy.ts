@@ -13,6 +13,8 @@ export interface CachePolicy {
   insert(key: number, step: number): void;
   remove(key: number): void;
   victim(step: number, pinned: (key: number) => boolean): number;
+  /** The cache has another number of slots now; what was learnt stays. Only for policies that share slots out. */
+  resize?(slots: number): void;
 }
 
 /** What a policy may know at the start. */
@@ -20,7 +22,7 @@ export interface CacheShape {
   readonly layers: number;
   readonly expertsPerLayer: number;
   readonly usedPerLayer: number;
-  /** Slots in the cache; changes come through {@link CachePolicyFactory} anew. */
+  /** Slots in the cache at first; see {@link CachePolicy.resize}. */
   readonly slots: number;
 }
 

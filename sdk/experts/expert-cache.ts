@@ -12,7 +12,7 @@ export class ExpertCache {
   readonly #free: Slot[] = [];
   readonly #byKey = new Map<number, Slot>();
   readonly #freeIndices: number[];
-  #policy: CachePolicy;
+  readonly #policy: CachePolicy;
   #evictions = 0;
 
   /**
@@ -24,8 +24,8 @@ export class ExpertCache {
     readonly slotBytes: number,
     private readonly states: Memory,
     indices: readonly number[],
-    private readonly factory: CachePolicyFactory,
-    private readonly shape: Omit<CacheShape, 'slots'>,
+    factory: CachePolicyFactory,
+    shape: Omit<CacheShape, 'slots'>,
   ) {
     this.#freeIndices = [...indices].reverse();
     this.#policy = factory({ ...shape, slots: 0 });
@@ -92,8 +92,7 @@ export class ExpertCache {
       this.#slots.push(slot);
       this.#free.push(slot);
     }
-    this.#policy = this.factory({ ...this.shape, slots: this.#slots.length });
-    for (const key of this.#byKey.keys()) this.#policy.insert(key, step);
+    this.#policy.resize?.(this.#slots.length);
     return this.#slots.length;
   }
 

@@ -9,7 +9,7 @@ export class LayerLruPolicy implements CachePolicy {
   readonly name = 'layer-lru';
   readonly #layers: number;
   readonly #expertsPerLayer: number;
-  readonly #share: number;
+  #share = 0;
   /** Residents of each layer, by expert number within the layer. */
   readonly #residents: KeyList[];
   #layer = 0;
@@ -17,8 +17,12 @@ export class LayerLruPolicy implements CachePolicy {
   constructor(shape: CacheShape) {
     this.#layers = shape.layers;
     this.#expertsPerLayer = shape.expertsPerLayer;
-    this.#share = Math.floor(shape.slots / shape.layers);
+    this.resize(shape.slots);
     this.#residents = Array.from({ length: shape.layers }, () => new KeyList(shape.expertsPerLayer));
+  }
+
+  resize(slots: number): void {
+    this.#share = Math.floor(slots / this.#layers);
   }
 
   touch(key: number, _step: number): void {

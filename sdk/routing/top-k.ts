@@ -25,12 +25,20 @@ const GATINGS = {
 } as const;
 
 /**
- * The pipeline that most families share: gating, optional selection bias and groups, top-k (ties to the lowest
- * expert), weights from the unbiased probabilities, optional division by their sum, optional scale
- * (DeepSeek-V3 report, section 2.1.2; with the defaults plain top-k of Shazeer et al. 2017).
+ * The pipeline that most families share: gating, optional selection bias and groups, top-k (equal scores in the order
+ * of ggml's sort), weights from the unbiased probabilities, optional division by their sum, optional scale (DeepSeek-V3
+ * report, section 2.1.2; with the defaults plain top-k of Shazeer et al. 2017).
  */
 export function topK(options: TopKOptions): RoutingRule {
-  const { k, gating = 'softmax', normalise = false, scale = 1, bias = null, groups = 1, groupsUsed = 1 } = options;
+  const {
+    k,
+    gating = 'softmax',
+    normalise = false,
+    scale = 1,
+    bias = null,
+    groups = 1,
+    groupsUsed = 1,
+  } = options;
   const native = { k, gating: GATINGS[gating], bias, groups, groupsUsed, normalise, scale };
   return {
     name: 'top-k',

@@ -120,7 +120,8 @@ export function divideMemory(
   let batch = Math.min(options.batch ?? DEFAULT_BATCH, contextLength);
   const everything = classes.reduce((sum, c) => sum + c.slotBytes * c.experts, 0);
   const largestBytes = fixed + passBytes(shape, batch) + everything;
-  const totalBytes = options.memory ?? Math.max(smallestBytes, Math.min(largestBytes, Math.floor(available * 0.7)));
+  const totalBytes =
+    options.memory ?? Math.max(smallestBytes, Math.min(largestBytes, Math.floor(available * 0.7)));
   if (totalBytes < smallestBytes)
     throw new MemoryBudgetError(
       `${formatBytes(totalBytes)} cannot hold ${file.path}: the runtime, dense weights, KV cache and the fewest expert slots need ${formatBytes(smallestBytes)}`,

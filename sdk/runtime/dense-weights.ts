@@ -83,7 +83,11 @@ export class DenseWeights {
    * Reads everything named, checking checksums where the file has them. `files` are the flash handles of file.files.
    * Throws FlashError; aborts with signal.reason.
    */
-  async read(flash: Flash, files: readonly number[], onProgress?: (done: number, total: number) => void): Promise<void> {
+  async read(
+    flash: Flash,
+    files: readonly number[],
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<void> {
     if (!this.kernels) throw new Error('weights that are only counted cannot be read');
     const total = this.#pending.reduce((sum, p) => sum + p.info.length, 0);
     let done = 0;
@@ -149,7 +153,13 @@ export class DenseWeights {
     return memory;
   }
 
-  #readTensor(flash: Flash, files: readonly number[], info: TensorInfo, memory: Memory, states: Memory): void {
+  #readTensor(
+    flash: Flash,
+    files: readonly number[],
+    info: TensorInfo,
+    memory: Memory,
+    states: Memory,
+  ): void {
     const begin = pageStart(info.offset);
     const shift = info.offset - begin;
     const end = shift + info.length;

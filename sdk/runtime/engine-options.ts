@@ -57,7 +57,11 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     const value = options[name];
     if (value === undefined) return undefined;
     if (!allowed.includes(value as T))
-      throw new OptionError(`option/${name}`, `${name} is "${value}"`, `Known values: ${allowed.join(', ')}.`);
+      throw new OptionError(
+        `option/${name}`,
+        `${name} is "${value}"`,
+        `Known values: ${allowed.join(', ')}.`,
+      );
     return value as T;
   };
   return {

@@ -62,7 +62,8 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
   const tokens = (prompt: Prompt): number[] => {
     if (prompt.kind === 'tokens') return [...prompt.tokens];
     if (prompt.kind === 'chat') template ??= new ChatTemplate(engine.file.metadata, path);
-    const text = prompt.kind === 'text' ? prompt.text : template!.render(prompt.messages, { addGenerationPrompt: true });
+    const text =
+      prompt.kind === 'text' ? prompt.text : template!.render(prompt.messages, { addGenerationPrompt: true });
     const ids = tokenizer.encode(text);
     const { beginId } = tokenizer;
     return beginId !== null && ids[0] !== beginId ? [beginId, ...ids] : ids;
@@ -77,7 +78,11 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
   /** Starts work that owns a sequence until it ends. */
   const start = (id: number, owned: Sequence, step: Work, cleanUp: () => void = () => {}) => {
     if (busy.has(owned))
-      throw new OptionError('session/busy', 'the session is generating', 'Wait for it to end, or use another session.');
+      throw new OptionError(
+        'session/busy',
+        'the session is generating',
+        'Wait for it to end, or use another session.',
+      );
     busy.add(owned);
     const end = () => {
       busy.delete(owned);
@@ -111,7 +116,11 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
       case 'generate': {
         const owned = sequence(request.session);
         if (busy.has(owned))
-          throw new OptionError('session/busy', 'the session is generating', 'Wait for it to end, or use another session.');
+          throw new OptionError(
+            'session/busy',
+            'the session is generating',
+            'Wait for it to end, or use another session.',
+          );
         const generator = new Generator(engine, owned, tokenizer, tokens(request.prompt), {
           maxTokens: request.maxTokens,
           temperature: request.temperature,
@@ -134,8 +143,12 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
         const onRow = (logits: Float32Array<ArrayBuffer>) =>
           send({ type: 'row', id: request.id, logits }, [logits.buffer]);
         try {
-          const evaluator = new Evaluator(engine, owned, ids, request.output === 'rows' ? onRow : null, () =>
-            Atomics.load(request.interrupt, 0) !== 0,
+          const evaluator = new Evaluator(
+            engine,
+            owned,
+            ids,
+            request.output === 'rows' ? onRow : null,
+            () => Atomics.load(request.interrupt, 0) !== 0,
           );
           start(
             request.id,

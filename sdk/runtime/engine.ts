@@ -251,7 +251,11 @@ async function flashSetting(
   const slots = [...budget.slots.values()].reduce((a, b) => a + b, 0);
   const layer = file.experts.values().next().value!;
   const streams = slots < file.experts.size * layer.pieces.length;
-  if (options.flash === 'auto' && streams && (options.lanes === undefined || options.flashBackend === undefined)) {
+  if (
+    options.flash === 'auto' &&
+    streams &&
+    (options.lanes === undefined || options.flashBackend === undefined)
+  ) {
     const piece = layer.pieces[0]![0]!;
     const found = await probe(file.files[piece.file]!, { extentBytes: piece.length, ...PROBE });
     return {

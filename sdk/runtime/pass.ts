@@ -110,7 +110,17 @@ export class Pass {
 
   /** out = x / rms(x) * weight (Zhang and Sennrich 2019). */
   rmsNorm(x: Activations, weight: Memory, out: Activations): void {
-    this.kernels.rmsNorm(x.memory, x.width, weight, out.memory, out.width, this.#tokens, 1, x.width, this.shape.eps);
+    this.kernels.rmsNorm(
+      x.memory,
+      x.width,
+      weight,
+      out.memory,
+      out.width,
+      this.#tokens,
+      1,
+      x.width,
+      this.shape.eps,
+    );
   }
 
   /** RMS norm of every query or key head of a fused q|k|v, in place. */
@@ -161,14 +171,24 @@ export class Pass {
     const k = qkv.memory.slice(heads * headSize * 4);
     const v = qkv.memory.slice((heads + kvHeads) * headSize * 4);
     this.kernels.kvStore(k, v, qkv.width, keys, values, type, this.#tokens, this.#pos0, kvHeads, headSize);
-    this.kernels.attention(qkv.memory, qkv.width, keys, values, out.memory, out.width, this.#tokens, this.#pos0, {
-      type,
-      heads,
-      kvHeads,
-      headSize,
-      window,
-      scale,
-    });
+    this.kernels.attention(
+      qkv.memory,
+      qkv.width,
+      keys,
+      values,
+      out.memory,
+      out.width,
+      this.#tokens,
+      this.#pos0,
+      {
+        type,
+        heads,
+        kvHeads,
+        headSize,
+        window,
+        scale,
+      },
+    );
   }
 
   /** y += scale * x. */
@@ -218,14 +238,16 @@ export class Pass {
       const x = h.memory.slice(first * h.width * 4);
       this.kernels.linear(head, x, h.width, this.#logits, vocabulary, rows);
       if (scale !== 1) this.kernels.scale(this.#logits, scale, rows * vocabulary);
-      for (let r = 0; r < rows; r++) this.#sink(first + r, this.#logits.slice(r * vocabulary * 4, vocabulary * 4));
+      for (let r = 0; r < rows; r++)
+        this.#sink(first + r, this.#logits.slice(r * vocabulary * 4, vocabulary * 4));
     }
   }
 
   /** Frees the buffers. */
   free(): void {
     const named = Object.values(this.#buffers).map((b) => b.memory);
-    for (const memory of [...named, this.#routerLogits, this.#expertOutputs, this.#logits]) this.kernels.free(memory);
+    for (const memory of [...named, this.#routerLogits, this.#expertOutputs, this.#logits])
+      this.kernels.free(memory);
   }
 
   #normPart(qkv: Activations, part: 'q' | 'k', weight: Memory, groups: number, cols: number): void {

@@ -76,7 +76,8 @@ export async function plan(path: string, options: EngineOptions = {}): Promise<P
   const slots = [...budget.slots.values()].reduce((a, b) => a + b, 0);
   const experts = file.experts.size * shape.experts;
   let expertBytes = 0;
-  for (const { roles } of file.experts.values()) expertBytes += roles.gate.length + roles.up.length + roles.down.length;
+  for (const { roles } of file.experts.values())
+    expertBytes += roles.gate.length + roles.up.length + roles.down.length;
   expertBytes /= file.experts.size;
 
   const layer = file.experts.values().next().value!;
@@ -127,14 +128,20 @@ export async function plan(path: string, options: EngineOptions = {}): Promise<P
       contextLength: budget.contextLength,
       batch: budget.batch,
     },
-    measured: { flashBytesPerSecond: Math.round(flash.bytesPerSecond), weightBytesPerSecond: Math.round(weightBytesPerSecond) },
+    measured: {
+      flashBytesPerSecond: Math.round(flash.bytesPerSecond),
+      weightBytesPerSecond: Math.round(weightBytesPerSecond),
+    },
   };
 }
 
 /** Bytes of weights per second in matrix × vector products on memory larger than the caches. */
 function measureWeights(kernels: Kernels, type: number, cols: number): number {
   const bytesPerRow = rowBytes(type, cols);
-  const rows = Math.max(64, Math.floor((kernels.isa === 'reference' ? SAMPLE_BYTES >> 4 : SAMPLE_BYTES) / bytesPerRow));
+  const rows = Math.max(
+    64,
+    Math.floor((kernels.isa === 'reference' ? SAMPLE_BYTES >> 4 : SAMPLE_BYTES) / bytesPerRow),
+  );
   const memory = kernels.alloc(rows * bytesPerRow);
   const x = kernels.alloc(cols * 4);
   const out = kernels.alloc(rows * 4);

@@ -20,7 +20,11 @@ export class Sampler {
     { temperature = 0, seed = 0 }: SamplingOptions,
   ) {
     if (!(temperature >= 0 && temperature <= 100))
-      throw new OptionError('option/temperature', `temperature is ${temperature}`, 'Give a number from 0 to 100.');
+      throw new OptionError(
+        'option/temperature',
+        `temperature is ${temperature}`,
+        'Give a number from 0 to 100.',
+      );
     if (!Number.isSafeInteger(seed))
       throw new OptionError('option/seed', `seed is ${seed}`, 'Give a whole number.');
     this.#temperature = temperature;

@@ -21,7 +21,12 @@ export class Sequence {
    */
   rewind(prompt: readonly number[]): number {
     let shared = 0;
-    while (shared < this.tokens.length && shared < prompt.length - 1 && this.tokens[shared] === prompt[shared]) shared++;
+    while (
+      shared < this.tokens.length &&
+      shared < prompt.length - 1 &&
+      this.tokens[shared] === prompt[shared]
+    )
+      shared++;
     this.tokens.length = shared;
     this.kv.length = shared;
     return shared;
@@ -142,5 +147,9 @@ export function checkTokens(tokens: readonly number[], vocabulary: number): void
     throw new OptionError('option/prompt', 'the prompt is empty', 'Give at least one token of text.');
   const bad = tokens.find((t) => !Number.isInteger(t) || t < 0 || t >= vocabulary);
   if (bad !== undefined)
-    throw new OptionError('option/prompt', `token ${bad} is not in the vocabulary`, `Give ids from 0 to ${vocabulary - 1}.`);
+    throw new OptionError(
+      'option/prompt',
+      `token ${bad} is not in the vocabulary`,
+      `Give ids from 0 to ${vocabulary - 1}.`,
+    );
 }

@@ -62,7 +62,11 @@ export class Session {
   #generate(prompt: Prompt, options: GenerateOptions): Generation {
     const { maxTokens = DEFAULT_MAX_TOKENS, temperature = 0, seed = 0, signal } = options;
     if (!Number.isInteger(maxTokens) || maxTokens < 1)
-      throw new OptionError('option/maxTokens', `maxTokens is ${maxTokens}`, 'Give a whole number of at least 1.');
+      throw new OptionError(
+        'option/maxTokens',
+        `maxTokens is ${maxTokens}`,
+        'Give a whole number of at least 1.',
+      );
     const { link, id } = this;
     return new Generation(async function* (generation) {
       signal?.throwIfAborted();

@@ -24,7 +24,9 @@ export class WorkerLink {
       if ('id' in answer) this.#listeners.get(answer.id)?.(answer);
     });
     worker.on('error', (error) => this.#end(error));
-    worker.on('exit', () => this.#end(new PocketMoeError('model/closed', 'the model is closed', 'Open it again.')));
+    worker.on('exit', () =>
+      this.#end(new PocketMoeError('model/closed', 'the model is closed', 'Open it again.')),
+    );
   }
 
   /** Starts a worker and waits until its model is open. Throws the model's typed error. */
@@ -41,7 +43,9 @@ export class WorkerLink {
     });
     if (answer.type === 'open') return new WorkerLink(worker, answer.model);
     await worker.terminate();
-    throw answer.type === 'failed' ? revive(answer.error) : new Error('the engine worker did not open the model');
+    throw answer.type === 'failed'
+      ? revive(answer.error)
+      : new Error('the engine worker did not open the model');
   }
 
   /** Sends a request and resolves with its single answer. */
@@ -76,7 +80,9 @@ export class WorkerLink {
     const report = {
       code: (error as Partial<PocketMoeError>).code ?? 'internal',
       message: error.message,
-      hint: (error as Partial<PocketMoeError>).hint ?? 'Open the model again; please report it if it happens again.',
+      hint:
+        (error as Partial<PocketMoeError>).hint ??
+        'Open the model again; please report it if it happens again.',
     };
     for (const [id, listener] of [...this.#listeners]) {
       this.#listeners.delete(id);
@@ -86,7 +92,12 @@ export class WorkerLink {
 }
 
 /** The typed error that crossed the thread boundary. */
-export function revive(error: { code: string; message: string; hint: string; smallestBytes?: number }): Error {
+export function revive(error: {
+  code: string;
+  message: string;
+  hint: string;
+  smallestBytes?: number;
+}): Error {
   if (error.code === 'memory/too-small')
     return new MemoryBudgetError(error.message, error.hint, error.smallestBytes ?? 0);
   if (error.code === 'aborted') return new DOMException(error.message, 'AbortError');

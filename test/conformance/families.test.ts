@@ -44,7 +44,11 @@ describe('families: logits and greedy continuation equal to llama.cpp', () => {
       expect(worstDifference(resident, peer.logits(tokens))).toBeLessThan(TOLERANCE.F32);
       expect(greedy(engine, tokens, 64)).toEqual(peer.greedy(tokens, 64, []).tokens);
 
-      const streaming = await openEngine(path, { contextLength: 256, expertSlots: c.model.used ?? 2, lanes: 2 });
+      const streaming = await openEngine(path, {
+        contextLength: 256,
+        expertSlots: c.model.used ?? 2,
+        lanes: 2,
+      });
       expect(bits(logitsOf(streaming, tokens, c.batch))).toEqual(bits(resident));
       streaming.close();
     } finally {

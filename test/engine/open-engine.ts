@@ -7,7 +7,10 @@ import type { KvCache } from '../../sdk/runtime/kv-cache.js';
  * with `expertSlots`; budgets are tested on the command, in a process of its own.
  */
 export function openEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
-  return Engine.open(path, resolveOptions({ memory: '64GiB', kv: 'f32', threads: 1, lanes: 4, flash: 'direct', ...options }));
+  return Engine.open(
+    path,
+    resolveOptions({ memory: '64GiB', kv: 'f32', threads: 1, lanes: 4, flash: 'direct', ...options }),
+  );
 }
 
 /** Logits of every token, copied, in batches of at most `batch`. */
@@ -21,7 +24,12 @@ export function logitsOf(engine: Engine, tokens: readonly number[], batch = engi
 }
 
 /** As {@link logitsOf}, after what `kv` holds. */
-export function continueWith(engine: Engine, kv: KvCache, tokens: readonly number[], batch = engine.batch): Float32Array[] {
+export function continueWith(
+  engine: Engine,
+  kv: KvCache,
+  tokens: readonly number[],
+  batch = engine.batch,
+): Float32Array[] {
   const rows: Float32Array[] = [];
   for (let i = 0; i < tokens.length; i += batch)
     engine.forward(kv, tokens.slice(i, i + batch), 'all', (_, logits) => rows.push(logits.f32.slice()));
