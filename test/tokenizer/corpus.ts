@@ -35,6 +35,7 @@ export const CORPUS: readonly string[] = [
   '\n',
   '\r\n\r\n',
   'no\u00a0break\u2003em\u3000ideographic\u2028line\u2029paragraph\u0085next\u000bvertical\u000cform\u1680ogham',
+  '\ufeffstarts with a byte order mark',
   'zero\u200bwidth\u200c\u200d\u2060\ufeffspaces \ufeff \ufeff',
   '\u0000\u0001\u001b[31mred\u001b[0m\u007f\u0080\u009f',
   'const f = (x: number): string => `${x ** 2}`; // комментарий\n\tif (a !== b && c?.[0]) { return; }\n',
