@@ -1,5 +1,7 @@
 import { f16ToF32, f32ToF16 } from './float16.js';
 
+const { abs, floor, fround, max, min } = Math;
+
 /**
  * Rounds one block of 32 activations to int8 by the Q8_0 rule: scale = amax / 127 rounded to half precision,
  * integer = round(x · (127 / amax)) with halves away from zero. Returns the scale.
@@ -7,9 +9,8 @@ import { f16ToF32, f32ToF16 } from './float16.js';
  * A block so small that 127 / amax overflows has a scale of zero, and its integers are zero.
  */
 export function quantiseQ8Block(x: Float32Array, at: number, ints: Int8Array, i: number): number {
-  const { fround } = Math;
   let amax = 0;
-  for (let j = 0; j < 32; j++) amax = Math.max(amax, Math.abs(x[at + j]!));
+  for (let j = 0; j < 32; j++) amax = max(amax, abs(x[at + j]!));
   const inverse = amax > 0 ? fround(127 / amax) : 0;
   if (inverse === 0 || inverse === Infinity) {
     ints.fill(0, i, i + 32);
@@ -17,14 +18,14 @@ export function quantiseQ8Block(x: Float32Array, at: number, ints: Int8Array, i:
   }
   for (let j = 0; j < 32; j++) {
     const v = fround(x[at + j]! * inverse);
-    ints[i + j] = v < 0 ? -Math.floor(0.5 - v) : Math.floor(v + 0.5);
+    ints[i + j] = v < 0 ? -floor(0.5 - v) : floor(v + 0.5);
   }
   return f16ToF32(f32ToF16(amax / 127));
 }
 
 /** Nearest integer of a float32 of magnitude < 2^22, halves to even: adding 1.5·2^23 leaves no fraction bits. */
 function roundEven(v: number): number {
-  return Math.fround(v + 12582912) - 12582912;
+  return fround(v + 12582912) - 12582912;
 }
 
 /**
@@ -33,23 +34,22 @@ function roundEven(v: number): number {
  * in float32. Returns the scale; a block of zeros, or one so small that 127 / m overflows, gives zeros.
  */
 export function quantiseQ8KBlock(x: Float32Array, at: number, ints: Int8Array, i: number): number {
-  const { fround } = Math;
   let amax = 0;
   let extreme = 0;
   for (let j = 0; j < 256; j++) {
     const v = x[at + j]!;
-    const magnitude = Math.abs(v);
+    const magnitude = abs(v);
     if (magnitude > amax) {
       amax = magnitude;
       extreme = v;
     }
   }
   const inverse = amax > 0 ? fround(-127 / extreme) : 0;
-  if (inverse === 0 || Math.abs(inverse) === Infinity) {
+  if (inverse === 0 || abs(inverse) === Infinity) {
     ints.fill(0, i, i + 256);
     return 0;
   }
-  for (let j = 0; j < 256; j++) ints[i + j] = Math.min(127, roundEven(fround(inverse * x[at + j]!)));
+  for (let j = 0; j < 256; j++) ints[i + j] = min(127, roundEven(fround(inverse * x[at + j]!)));
   return fround(1 / inverse);
 }
 

@@ -1,9 +1,11 @@
 import { Activation } from '../kernels.js';
 
+const { exp, fround } = Math;
+
 /** The value of an activation function. */
 export function activate(activation: number, x: number): number {
   if (activation === Activation.Relu) return x > 0 ? x : 0;
-  if (activation === Activation.Silu) return x / (1 + Math.exp(-x));
+  if (activation === Activation.Silu) return x / (1 + exp(-x));
   throw new RangeError(`activation ${activation} is not known`);
 }
 
@@ -20,5 +22,5 @@ export function gated(
   for (let t = 0; t < tokens; t++)
     for (let i = 0; i < hidden; i++)
       out[t * outStride + i] =
-        Math.fround(activate(activation, gateUp[t * stride + i]!)) * gateUp[t * stride + hidden + i]!;
+        fround(activate(activation, gateUp[t * stride + i]!)) * gateUp[t * stride + hidden + i]!;
 }

@@ -2,6 +2,8 @@ import type { AttentionOptions } from '../kernels.js';
 import { dequantiseRow } from './dequantise.js';
 import { cacheRowBytes } from './kv-cache.js';
 
+const { exp, floor, fround, max } = Math;
+
 /**
  * `pm_attention`: causal grouped-query attention over a cache. Each key and value row is decoded once per call;
  * sums are in double precision, scores and weights rounded to float32.
@@ -28,12 +30,11 @@ export class Attention {
     options: AttentionOptions,
   ): void {
     const { heads, kvHeads, headSize, window, type } = options;
-    const { fround } = Math;
     if (kvHeads < 1 || heads % kvHeads !== 0)
       throw new RangeError(`${heads} heads cannot share ${kvHeads} key-value heads evenly`);
     const scale = fround(options.scale);
     const width = kvHeads * headSize;
-    const first = window > 0 ? Math.max(0, pos0 - window + 1) : 0;
+    const first = window > 0 ? max(0, pos0 - window + 1) : 0;
     const count = pos0 + tokens - first;
     this.#reserve(count * width, count, headSize);
     const keys = this.#keys;
@@ -46,23 +47,23 @@ export class Attention {
     for (let t = 0; t < tokens; t++) {
       // Rows of the decoded span that this token sees.
       const to = pos0 + t + 1 - first;
-      const from = window > 0 ? Math.max(0, to - window) : 0;
+      const from = window > 0 ? max(0, to - window) : 0;
       for (let h = 0; h < heads; h++) {
         const qAt = t * qStride + h * headSize;
-        const kvAt = Math.floor(h / (heads / kvHeads)) * headSize;
-        let max = -Infinity;
+        const kvAt = floor(h / (heads / kvHeads)) * headSize;
+        let largest = -Infinity;
         for (let j = from; j < to; j++) {
           const kAt = j * width + kvAt;
           let dot = 0;
           for (let d = 0; d < headSize; d++) dot += q[qAt + d]! * keys[kAt + d]!;
           const score = fround(fround(dot) * scale);
           scores[j] = score;
-          if (score > max) max = score;
+          if (score > largest) largest = score;
         }
         let total = 0;
         sum.fill(0, 0, headSize);
         for (let j = from; j < to; j++) {
-          const weight = fround(Math.exp(fround(scores[j]! - max)));
+          const weight = fround(exp(fround(scores[j]! - largest)));
           total += weight;
           const vAt = j * width + kvAt;
           for (let d = 0; d < headSize; d++) sum[d]! += weight * values[vAt + d]!;

@@ -3,6 +3,8 @@ import { DecodedRow } from './block-format.js';
 import { BLOCK_FORMATS } from './block-formats.js';
 import { HALF_VALUES, bf16ToF32 } from './float16.js';
 
+const { fround } = Math;
+
 const scratch = new DecodedRow();
 
 /**
@@ -24,7 +26,6 @@ export function dequantiseRow(type: number, bytes: Uint8Array, cols: number, out
   scratch.decode(format, bytes, 0, cols);
   const { ints, scales, offsets } = scratch;
   const { subBlock, hasOffsets } = format;
-  const { fround } = Math;
   for (let i = 0, s = 0; i < cols; s++) {
     const scale = scales[s]!;
     const end = i + subBlock;

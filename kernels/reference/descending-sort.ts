@@ -40,7 +40,13 @@ function median(ids: Int32Array, a: number, b: number, c: number, scores: Float3
   return before(scores, x, z) ? a : before(scores, y, z) ? c : b;
 }
 
-function partition(ids: Int32Array, first: number, last: number, pivot: number, scores: Float32Array): number {
+function partition(
+  ids: Int32Array,
+  first: number,
+  last: number,
+  pivot: number,
+  scores: Float32Array,
+): number {
   const middle = ids[pivot]!;
   for (;;) {
     while (before(scores, ids[first]!, middle)) first++;

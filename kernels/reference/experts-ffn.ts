@@ -2,6 +2,8 @@ import type { ExpertJob, ExpertRunStats, ExpertShape } from '../kernels.js';
 import { activate } from './activation.js';
 import { LinearInput, MatrixRows, checkMatrix } from './matrix-rows.js';
 
+const { fround, round } = Math;
+
 /** How long to look at the words without sleeping, and how long one sleep is, in milliseconds. */
 const LOOK_MS = 0.05;
 const SLEEP_MS = 0.1;
@@ -81,7 +83,7 @@ export class ExpertsFfn {
     const start = performance.now();
     while (jobs.every((job, i) => done[i] || stateOf(job) === JobState.Pending))
       if (performance.now() - start > LOOK_MS) Atomics.wait(this.#clock, 0, 0, SLEEP_MS);
-    stats.stallNs += Math.round((performance.now() - start) * 1e6);
+    stats.stallNs += round((performance.now() - start) * 1e6);
   }
 
   #compute(
@@ -94,7 +96,6 @@ export class ExpertsFfn {
     stats: ExpertRunStats,
   ): void {
     const { width, hidden } = shape;
-    const { fround } = Math;
     const count = job.tokens.length;
     if (this.#gathered.length < count * width) this.#gathered = new Float32Array(count * width);
     if (this.#hidden.length < count * hidden) this.#hidden = new Float32Array(count * hidden);

@@ -6,6 +6,8 @@ import { type BlockFormat, DecodedRow } from './block-format.js';
 import { BLOCK_FORMATS } from './block-formats.js';
 import { HALF_VALUES } from './float16.js';
 
+const { imul } = Math;
+
 /** The activations of several tokens, in each form that some weight type multiplies with; made when first asked for. */
 export class LinearInput {
   x: Float32Array = new Float32Array(0);
@@ -162,7 +164,7 @@ function dotBy32(
         const at = (base + c) >> 4;
         block += offsets[s]! * (sums[at]! + sums[at + 1]!);
       }
-      for (; c < to; c++) sum = (sum + Math.imul(ints[c]!, xs[base + c]!)) | 0;
+      for (; c < to; c++) sum = (sum + imul(ints[c]!, xs[base + c]!)) | 0;
       block += scales[s]! * sum;
     }
     total += xScale * block;
@@ -189,7 +191,7 @@ function dotBy16(
       let sum = 0;
       const to = c + 16;
       if (format.hasOffsets) block += offsets[s]! * sums[(base + c) >> 4]!;
-      for (; c < to; c++) sum = (sum + Math.imul(ints[c]!, xs[base + c]!)) | 0;
+      for (; c < to; c++) sum = (sum + imul(ints[c]!, xs[base + c]!)) | 0;
       block += scales[s]! * sum;
     }
     total += xScale * block;

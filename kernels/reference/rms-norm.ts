@@ -1,3 +1,5 @@
+const { fround, sqrt } = Math;
+
 /** `pm_rms_norm`: y = x / sqrt(mean(x²) + eps) · weight, for every token and group of `cols` floats. */
 export function rmsNorm(
   x: Float32Array,
@@ -10,7 +12,6 @@ export function rmsNorm(
   cols: number,
   eps: number,
 ): void {
-  const { fround, sqrt } = Math;
   for (let t = 0; t < tokens; t++)
     for (let g = 0; g < groups; g++) {
       const from = t * xStride + g * cols;

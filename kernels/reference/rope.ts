@@ -1,5 +1,7 @@
 import { RopePairing, type RopeOptions } from '../kernels.js';
 
+const { fround, pow } = Math;
+
 /**
  * `pm_rope`: rotates pairs of each head's first `dims` values, in place. The angle of a pair is the angle of the
  * pair before it times freqBase^(-2/dims), every step rounded to float32: models are trained and compared with
@@ -13,9 +15,8 @@ export function rope(
   options: RopeOptions,
 ): void {
   const { heads, headSize, dims, pairing } = options;
-  const { fround } = Math;
   const pairs = dims / 2;
-  const step = fround(Math.pow(fround(options.freqBase), fround(-2 / dims)));
+  const step = fround(pow(fround(options.freqBase), fround(-2 / dims)));
   const factors = options.factors?.f32;
   const apart = pairing === RopePairing.Halves ? pairs : 1;
   const between = pairing === RopePairing.Halves ? 1 : 2;

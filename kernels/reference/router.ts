@@ -1,6 +1,8 @@
 import { Gating, type RouteOptions } from '../kernels.js';
 import { sortDescending } from './descending-sort.js';
 
+const { exp, fround, max } = Math;
+
 /** The smallest sum that weights are divided by: 2^-14, the smallest normal half. */
 const SMALLEST_SUM = 6.103515625e-5;
 
@@ -12,7 +14,9 @@ export class Router {
   #order = new Int32Array(0);
 
   get byteLength(): number {
-    return this.#gates.byteLength + this.#scores.byteLength + this.#groupScores.byteLength + this.#order.byteLength;
+    return (
+      this.#gates.byteLength + this.#scores.byteLength + this.#groupScores.byteLength + this.#order.byteLength
+    );
   }
 
   run(
@@ -24,7 +28,6 @@ export class Router {
     weights: Float32Array,
   ): void {
     const { k, gating, groups, groupsUsed, normalise } = options;
-    const { fround } = Math;
     if (k < 1 || k > experts) throw new RangeError(`${k} of ${experts} experts cannot be chosen`);
     if (groups > 1 && experts % groups !== 0)
       throw new RangeError(`${experts} experts do not form ${groups} equal groups`);
@@ -42,7 +45,7 @@ export class Router {
       if (gating === Gating.Softmax) softmax(gates, 0, experts);
       else if (gating === Gating.Sigmoid)
         // every step in float32, as ggml does: where it saturates decides which scores are equal
-        for (let e = 0; e < experts; e++) gates[e] = 1 / fround(1 + fround(Math.exp(-gates[e]!)));
+        for (let e = 0; e < experts; e++) gates[e] = 1 / fround(1 + fround(exp(-gates[e]!)));
       else if (gating !== Gating.SoftmaxSelected) throw new RangeError(`gating ${gating} is not known`);
       for (let e = 0; e < experts; e++) {
         const score = bias ? gates[e]! + bias[e]! : gates[e]!;
@@ -56,7 +59,7 @@ export class Router {
       if (gating === Gating.SoftmaxSelected) softmax(weights, to, k);
       let sum = 0;
       for (let j = 0; j < k; j++) sum = fround(sum + weights[to + j]!);
-      const divisor = normalise ? Math.max(sum, SMALLEST_SUM) : 1;
+      const divisor = normalise ? max(sum, SMALLEST_SUM) : 1;
       for (let j = 0; j < k; j++) weights[to + j] = fround(weights[to + j]! / divisor) * scale;
     }
   }
@@ -94,14 +97,12 @@ export class Router {
 
 /** Softmax of x[at … at + n] in place, the maximum subtracted. */
 function softmax(x: Float32Array, at: number, n: number): void {
-  const { fround } = Math;
-  let max = -Infinity;
-  for (let i = at; i < at + n; i++) max = Math.max(max, x[i]!);
+  let largest = -Infinity;
+  for (let i = at; i < at + n; i++) largest = max(largest, x[i]!);
   let sum = 0;
   for (let i = at; i < at + n; i++) {
-    x[i] = Math.exp(fround(x[i]! - max));
+    x[i] = exp(fround(x[i]! - largest));
     sum += x[i]!;
   }
   for (let i = at; i < at + n; i++) x[i] = x[i]! / sum;
 }
-
