@@ -38,7 +38,9 @@ export function crc32c(bytes: Uint8Array, crc = 0): number {
   const head = Math.min(bytes.length, -bytes.byteOffset & 3);
   while (at < head) c = (c >>> 8) ^ t0[(c ^ bytes[at++]!) & 255]!;
   const pairs = (bytes.length - at) >>> 3;
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, pairs * 2);
+  // Few bytes may end before that address, which a view of even no words would refuse.
+  const words =
+    pairs > 0 ? new Int32Array(bytes.buffer, bytes.byteOffset + at, pairs * 2) : new Int32Array(0);
   for (let i = 0; i < words.length; i += 2) {
     const a = c ^ words[i]!;
     const b = words[i + 1]!;

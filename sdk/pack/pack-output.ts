@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, readdir, rename, rm, rmdir, stat, statfs, truncate } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -19,7 +20,7 @@ export class PackOutput {
     const file = await stat(this.directory).catch(() => null);
     if (file && !file.isDirectory())
       throw new PackError('pack/exists', `${this.directory} exists and is a file`, 'Choose another output.');
-    await mkdir(this.directory, { recursive: true });
+    await makeDirectory(this.directory);
     const entries = await readdir(this.directory);
     if (
       entries.length > 0 &&
@@ -128,6 +129,19 @@ export class PackOutput {
     } finally {
       await handle.close();
     }
+  }
+}
+
+/** With its parents. Not mkdir's own `recursive`: Node 20's never returns where none can be made, as under /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path);
   }
 }
 

@@ -71,15 +71,14 @@ export async function pack(input: string, output: string, options: PackOptions =
     return await packing.run();
   } catch (error) {
     // Errors of reading have become model errors on the way, so a system error comes from the output.
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw writeError(
-      place.directory,
-      error as NodeJS.ErrnoException,
-      packing.neededBytes(),
-      await place.freeBytes(),
-    );
+    const failed = error as NodeJS.ErrnoException;
+    if (failed.syscall === undefined) throw error;
+    throw writeError(place.directory, failed, packing.neededBytes(), await place.freeBytes());
   } finally {
-    await unlock?.().catch(() => undefined);
-    await place.removeIfEmpty();
+    // Without the lock the directory may be another packer's, empty because that has only begun.
+    if (unlock) {
+      await unlock().catch(() => undefined);
+      await place.removeIfEmpty();
+    }
   }
 }

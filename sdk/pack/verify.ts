@@ -64,24 +64,29 @@ async function verifyPackage(directory: string, options: VerifyOptions): Promise
   let doneBytes = 0;
   for (const [segment, { file, bytes }] of manifest.segments.entries()) {
     const path = join(directory, file);
-    const handle = await open(path, 'r').catch((error: Error) => error);
-    if (!(handle instanceof Error)) {
-      const { size } = await handle.stat();
+    let handle: FileHandle | null = null;
+    let missing = '';
+    try {
+      handle = await open(path, 'r');
+    } catch (error) {
+      missing = `cannot be read: ${(error as Error).message}`;
+    }
+    try {
       // Too short a segment shows in its extents.
+      const size = (await handle?.stat())?.size ?? 0;
       const surplus = { what: `segment ${file}`, file: path, offset: bytes, length: size - bytes };
       if (size > bytes) damaged.push({ ...surplus, problem: 'has bytes that belong to nothing' });
+      for (const named of extents) {
+        const [of, offset, length] = named.extent;
+        if (of !== segment) continue;
+        const problem = handle ? await checkExtent(named, handle, buffer, options.signal) : missing;
+        if (problem !== null) damaged.push({ what: named.what, file: path, offset, length, problem });
+        doneBytes += length;
+        options.onProgress?.({ doneBytes, totalBytes, what: named.what });
+      }
+    } finally {
+      await handle?.close();
     }
-    for (const named of extents) {
-      const [of, offset, length] = named.extent;
-      if (of !== segment) continue;
-      options.signal?.throwIfAborted();
-      const problem =
-        handle instanceof Error ? handle.message : await checkExtent(named, handle, buffer, options.signal);
-      if (problem !== null) damaged.push({ what: named.what, file: path, offset, length, problem });
-      doneBytes += length;
-      options.onProgress?.({ doneBytes, totalBytes, what: named.what });
-    }
-    if (!(handle instanceof Error)) await handle.close();
   }
   return { ok: damaged.length === 0, extents: extents.length, damaged };
 }

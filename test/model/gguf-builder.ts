@@ -32,7 +32,8 @@ export const strings = (value: readonly string[]): Value => ({ type: 9, of: 8, v
 export function tensor(name: string, type: number, shape: number[], next: () => number): Tensor {
   let length = rowBytes(type, shape[0]!);
   for (const n of shape.slice(1)) length *= n;
-  const words = Uint32Array.from({ length: Math.ceil(length / 4) }, next);
+  const words = new Uint32Array(Math.ceil(length / 4));
+  for (let i = 0; i < words.length; i++) words[i] = next();
   return { name, type, shape, data: new Uint8Array(words.buffer, 0, length) };
 }
 
