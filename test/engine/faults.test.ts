@@ -150,7 +150,7 @@ describe('a read that fails', () => {
     for (const layer of file.experts.values())
       for (const pieces of layer.pieces) flip(copy, pieces[1]!.offset + 5);
     expect(() => logitsOf(engine, tokens)).toThrow(
-      expect.objectContaining({ code: 'flash/corrupt' }) as Error,
+      expect.objectContaining({ code: 'flash/corrupt' }) as unknown as Error,
     );
     engine.close();
   });
