@@ -16,7 +16,10 @@ export interface FlashRead {
   /** Byte offset in the file and bytes to read; 4 KiB multiples on a direct file. */
   readonly offset: number;
   readonly length: number;
-  /** Where the byte at `offset` lands. At least `length` bytes, 4 KiB aligned on a direct file. */
+  /**
+   * Where the byte at `offset` lands. At least `length` bytes, 4 KiB aligned on a direct file. Its owner keeps it (and
+   * {@link state}) until the read has ended; memory of JavaScript's own must stay referenced until then.
+   */
   readonly destination: Memory;
   /** The wanted bytes inside the read. */
   readonly dataOffset: number;

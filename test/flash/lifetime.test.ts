@@ -81,14 +81,16 @@ describe.each(nativeSubjects)('native lifetime, $name', ({ direct, start }) => {
       const flash = start(lanes);
       flash.inject({ kind: 'delay', us: 1000 });
       const file = flash.open(path, direct);
-      const reads = Array.from({ length: 20 }, (_, i) => wholeRead(file, i * BLOCK, BLOCK));
-      flash.submit(reads);
       let most = 0;
-      for (let s = flash.stats(); s.queued + s.inFlight > 0; s = flash.stats())
-        most = Math.max(most, s.inFlight);
-      for (const read of reads) flash.wait(read.state);
+      // A stalled machine may see nothing of a round.
+      while (most === 0) {
+        const reads = Array.from({ length: 20 }, (_, i) => wholeRead(file, i * BLOCK, BLOCK));
+        flash.submit(reads);
+        for (let s = flash.stats(); s.queued + s.inFlight > 0; s = flash.stats())
+          most = Math.max(most, s.inFlight);
+        for (const read of reads) flash.wait(read.state);
+      }
       flash.close();
-      expect(most).toBeGreaterThan(0);
       expect(most).toBeLessThanOrEqual(lanes);
     }
   });
