@@ -1,0 +1,418 @@
+/* One vector vocabulary per instruction set, so that each kernel is written once.
+ *
+ * Integer side: a panel holds LANES weight rows side by side. A VI holds four consecutive 8-bit weights of each
+ * row (one 32-bit lane per row), so the dot product of a block needs no horizontal sum: lane = row. The integer
+ * sum of a block is exact, and each row adds its blocks in order with one multiplication and one addition, so a
+ * row's result has the same bits on every instruction set, in every batch and in every tile.
+ * Float side: VF is a vector of NF floats.
+ *
+ * This header is compiled once per instruction set; everything in it has internal linkage.
+ */
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+#include "half.h"
+
+#if defined(PM_USE_AVX512) || defined(PM_USE_AVX2)
+#if defined(PM_USE_AVX512) && defined(__GNUC__) && !defined(__clang__)
+/* GCC's own AVX-512 headers use values that are undefined on purpose. */
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#elif defined(PM_USE_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+static inline int32_t load_i32(const void *p) {
+  int32_t v;
+  memcpy(&v, p, 4);
+  return v;
+}
+
+#if defined(PM_USE_AVX512)
+
+constexpr int LANES = 16;
+constexpr bool WIDE_SIGNED = false; /* 8-bit weights are kept unsigned (+128) for VPDPBUSD */
+using VI = __m512i;
+using VF = __m512;
+constexpr int NF = 16;
+
+static inline VI vi_zero() { return _mm512_setzero_si512(); }
+static inline VI vi_set(int32_t v) { return _mm512_set1_epi32(v); }
+static inline VI vi_and(VI a, VI b) { return _mm512_and_si512(a, b); }
+static inline VI vi_or(VI a, VI b) { return _mm512_or_si512(a, b); }
+static inline VI vi_xor(VI a, VI b) { return _mm512_xor_si512(a, b); }
+static inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
+static inline VI vi_sub(VI a, VI b) { return _mm512_sub_epi32(a, b); }
+static inline VI vi_mul(VI a, VI b) { return _mm512_mullo_epi32(a, b); }
+template <int N> static inline VI vi_shr(VI a) { return _mm512_srli_epi32(a, N); }
+template <int N> static inline VI vi_shl(VI a) { return _mm512_slli_epi32(a, N); }
+static inline VF vf_of(VI a) { return _mm512_cvtepi32_ps(a); }
+static inline VI vi_bytes(const uint8_t table[16], VI index) {
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)), index);
+}
+
+/* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
+static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+  VI r[4];
+  for (int i = 0; i < 4; i++) {
+    VI v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(p[i] + offset)));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p[i + 4] + offset)), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p[i + 8] + offset)), 2);
+    r[i] = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(p[i + 12] + offset)), 3);
+  }
+  const VI a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
+  const VI c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
+  w[0] = _mm512_unpacklo_epi64(a, c);
+  w[1] = _mm512_unpackhi_epi64(a, c);
+  w[2] = _mm512_unpacklo_epi64(b, d);
+  w[3] = _mm512_unpackhi_epi64(b, d);
+}
+
+static inline VF vf_of_halves(VI low16) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(low16)); }
+
+template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+  VI a = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], vi_set(load_i32(x)));
+  VI b = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], vi_set(load_i32(x + 4)));
+  for (int i = 2; i < DWORDS; i += 2) {
+    a = _mm512_dpbusd_epi32(a, w[i], vi_set(load_i32(x + 4 * i)));
+    b = _mm512_dpbusd_epi32(b, w[i + 1], vi_set(load_i32(x + 4 * i + 4)));
+  }
+  return _mm512_add_epi32(a, b);
+}
+
+/* A sub-block scale as dot_scaled wants it, from a sign-extended 32-bit value per row. */
+static inline VI scale_of(VI s) { return s; }
+template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+  return _mm512_mullo_epi32(dot<MAX_Q, DWORDS>(w, x), scale);
+}
+/* Two 16-bit numbers per row times two of the activation. */
+static inline VI dot_pairs(VI pairs, const int16_t *x) { return _mm512_madd_epi16(pairs, vi_set(load_i32(x))); }
+
+static inline VF vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, VF v) { _mm512_storeu_ps(p, v); }
+static inline VF vf_set(float v) { return _mm512_set1_ps(v); }
+static inline VF vf_fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+static inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
+static inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
+static inline VF vf_load_halves(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+static inline VF vf_load_bfloats(const uint8_t *p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+}
+static inline VF vf_load_bytes(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+static inline void vf_store_halves(uint8_t *p, VF v) {
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline VI vi_of_bits(VF v) { return _mm512_castps_si512(v); }
+static inline VF vf_of_bits(VI v) { return _mm512_castsi512_ps(v); }
+/* x where a >= b, else 0. */
+static inline VF vf_keep_if_ge(VF a, VF b, VF x) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), x);
+}
+static inline __m256 vf_fold(VF v) {
+  return _mm256_add_ps(_mm512_castps512_ps256(v),
+                       _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
+}
+static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+  const __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(vf_fold(a), vf_fold(b)), _mm256_hadd_ps(vf_fold(c), vf_fold(d)));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
+}
+
+#elif defined(PM_USE_AVX2)
+
+constexpr int LANES = 8;
+constexpr bool WIDE_SIGNED = true;
+using VI = __m256i;
+using VF = __m256;
+constexpr int NF = 8;
+
+static inline VI vi_zero() { return _mm256_setzero_si256(); }
+static inline VI vi_set(int32_t v) { return _mm256_set1_epi32(v); }
+static inline VI vi_and(VI a, VI b) { return _mm256_and_si256(a, b); }
+static inline VI vi_or(VI a, VI b) { return _mm256_or_si256(a, b); }
+static inline VI vi_xor(VI a, VI b) { return _mm256_xor_si256(a, b); }
+static inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
+static inline VI vi_sub(VI a, VI b) { return _mm256_sub_epi32(a, b); }
+static inline VI vi_mul(VI a, VI b) { return _mm256_mullo_epi32(a, b); }
+template <int N> static inline VI vi_shr(VI a) { return _mm256_srli_epi32(a, N); }
+template <int N> static inline VI vi_shl(VI a) { return _mm256_slli_epi32(a, N); }
+static inline VF vf_of(VI a) { return _mm256_cvtepi32_ps(a); }
+static inline VI vi_bytes(const uint8_t table[16], VI index) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)), index);
+}
+
+static inline VI load_row_pair(const uint8_t *low, const uint8_t *high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)low)),
+                                 _mm_loadu_si128((const __m128i *)high), 1);
+}
+
+/* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
+static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+  const VI r0 = load_row_pair(p[0] + offset, p[4] + offset), r1 = load_row_pair(p[1] + offset, p[5] + offset);
+  const VI r2 = load_row_pair(p[2] + offset, p[6] + offset), r3 = load_row_pair(p[3] + offset, p[7] + offset);
+  const VI a = _mm256_unpacklo_epi32(r0, r1), b = _mm256_unpackhi_epi32(r0, r1);
+  const VI c = _mm256_unpacklo_epi32(r2, r3), d = _mm256_unpackhi_epi32(r2, r3);
+  w[0] = _mm256_unpacklo_epi64(a, c);
+  w[1] = _mm256_unpackhi_epi64(a, c);
+  w[2] = _mm256_unpacklo_epi64(b, d);
+  w[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+static inline VF vf_of_halves(VI low16) {
+  const VI packed = _mm256_packus_epi32(_mm256_and_si256(low16, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
+  return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+}
+
+/* Bytes up to MAX_Q times int8: pairs are summed in 16 bits as long as they cannot overflow. */
+template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+  const VI ones = _mm256_set1_epi16(1);
+  if constexpr (MAX_Q == 255) {
+    VI sum = _mm256_setzero_si256();
+    for (int i = 0; i < DWORDS; i++) {
+      const VI xi = vi_set(load_i32(x + 4 * i));
+      sum = _mm256_add_epi32(
+          sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w[i]), _mm256_sign_epi8(xi, w[i])), ones));
+    }
+    return sum;
+  } else {
+    constexpr int fit = 32767 / (MAX_Q * 254);
+    constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
+    VI sum = _mm256_setzero_si256();
+    for (int i = 0; i < DWORDS; i += depth) {
+      VI h = _mm256_maddubs_epi16(w[i], vi_set(load_i32(x + 4 * i)));
+      for (int j = 1; j < depth; j++)
+        h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w[i + j], vi_set(load_i32(x + 4 * (i + j)))));
+      const VI part = _mm256_madd_epi16(h, ones);
+      sum = i == 0 ? part : _mm256_add_epi32(sum, part);
+    }
+    return sum;
+  }
+}
+
+/* A sub-block scale in both halves of each lane, so that one VPMADDWD sums a pair and scales it. */
+static inline VI scale_of(VI s) {
+  return _mm256_or_si256(_mm256_and_si256(s, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(s, 16));
+}
+template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+  constexpr int fit = 32767 / (MAX_Q * 254);
+  constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
+  VI sum = _mm256_setzero_si256();
+  for (int i = 0; i < DWORDS; i += depth) {
+    VI h = _mm256_maddubs_epi16(w[i], vi_set(load_i32(x + 4 * i)));
+    for (int j = 1; j < depth; j++)
+      h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w[i + j], vi_set(load_i32(x + 4 * (i + j)))));
+    const VI part = _mm256_madd_epi16(h, scale);
+    sum = i == 0 ? part : _mm256_add_epi32(sum, part);
+  }
+  return sum;
+}
+/* Two 16-bit numbers per row times two of the activation. */
+static inline VI dot_pairs(VI pairs, const int16_t *x) { return _mm256_madd_epi16(pairs, vi_set(load_i32(x))); }
+
+static inline VF vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, VF v) { _mm256_storeu_ps(p, v); }
+static inline VF vf_set(float v) { return _mm256_set1_ps(v); }
+static inline VF vf_fma(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
+static inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
+static inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+static inline VF vf_load_halves(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+static inline VF vf_load_bfloats(const uint8_t *p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+static inline VF vf_load_bytes(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+static inline void vf_store_halves(uint8_t *p, VF v) {
+  _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+static inline VI vi_of_bits(VF v) { return _mm256_castps_si256(v); }
+static inline VF vf_of_bits(VI v) { return _mm256_castsi256_ps(v); }
+/* x where a >= b, else 0. */
+static inline VF vf_keep_if_ge(VF a, VF b, VF x) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ), x); }
+static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+  const VF t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
+}
+
+#elif defined(PM_USE_NEON)
+
+constexpr int LANES = 4;
+constexpr bool WIDE_SIGNED = true;
+using VI = int32x4_t;
+using VF = float32x4_t;
+constexpr int NF = 4;
+
+static inline int8x16_t as_bytes(VI v) { return vreinterpretq_s8_s32(v); }
+static inline VI vi_zero() { return vdupq_n_s32(0); }
+static inline VI vi_set(int32_t v) { return vdupq_n_s32(v); }
+static inline VI vi_and(VI a, VI b) { return vandq_s32(a, b); }
+static inline VI vi_or(VI a, VI b) { return vorrq_s32(a, b); }
+static inline VI vi_xor(VI a, VI b) { return veorq_s32(a, b); }
+static inline VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
+static inline VI vi_sub(VI a, VI b) { return vsubq_s32(a, b); }
+static inline VI vi_mul(VI a, VI b) { return vmulq_s32(a, b); }
+template <int N> static inline VI vi_shr(VI a) {
+  return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), N));
+}
+template <int N> static inline VI vi_shl(VI a) { return vshlq_n_s32(a, N); }
+static inline VF vf_of(VI a) { return vcvtq_f32_s32(a); }
+static inline VI vi_bytes(const uint8_t table[16], VI index) {
+  return vreinterpretq_s32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_s32(index)));
+}
+
+/* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
+static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+  const VI r0 = vreinterpretq_s32_u8(vld1q_u8(p[0] + offset)), r1 = vreinterpretq_s32_u8(vld1q_u8(p[1] + offset));
+  const VI r2 = vreinterpretq_s32_u8(vld1q_u8(p[2] + offset)), r3 = vreinterpretq_s32_u8(vld1q_u8(p[3] + offset));
+  const int64x2_t a = vreinterpretq_s64_s32(vzip1q_s32(r0, r1)), b = vreinterpretq_s64_s32(vzip2q_s32(r0, r1));
+  const int64x2_t c = vreinterpretq_s64_s32(vzip1q_s32(r2, r3)), d = vreinterpretq_s64_s32(vzip2q_s32(r2, r3));
+  w[0] = vreinterpretq_s32_s64(vzip1q_s64(a, c));
+  w[1] = vreinterpretq_s32_s64(vzip2q_s64(a, c));
+  w[2] = vreinterpretq_s32_s64(vzip1q_s64(b, d));
+  w[3] = vreinterpretq_s32_s64(vzip2q_s64(b, d));
+}
+
+static inline VF vf_of_halves(VI low16) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(low16))));
+}
+
+template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  const int8x16_t x0 = vld1q_s8(x);
+  VI a = vdotq_laneq_s32(vdupq_n_s32(0), as_bytes(w[0]), x0, 0);
+  VI b = vdotq_laneq_s32(vdupq_n_s32(0), as_bytes(w[1]), x0, 1);
+  a = vdotq_laneq_s32(a, as_bytes(w[2]), x0, 2);
+  b = vdotq_laneq_s32(b, as_bytes(w[3]), x0, 3);
+  if constexpr (DWORDS == 8) {
+    const int8x16_t x1 = vld1q_s8(x + 16);
+    a = vdotq_laneq_s32(a, as_bytes(w[4]), x1, 0);
+    b = vdotq_laneq_s32(b, as_bytes(w[5]), x1, 1);
+    a = vdotq_laneq_s32(a, as_bytes(w[6]), x1, 2);
+    b = vdotq_laneq_s32(b, as_bytes(w[7]), x1, 3);
+  }
+  return vaddq_s32(a, b);
+#else
+  /* Products are at most 128 * 127; two of them fit 16 bits. */
+  VI low = vdupq_n_s32(0), high = vdupq_n_s32(0);
+  for (int i = 0; i < DWORDS; i += 2) {
+    const int8x8_t xa = vreinterpret_s8_s32(vdup_n_s32(load_i32(x + 4 * i)));
+    const int8x8_t xb = vreinterpret_s8_s32(vdup_n_s32(load_i32(x + 4 * i + 4)));
+    low = vpadalq_s16(low, vmlal_s8(vmull_s8(vget_low_s8(as_bytes(w[i])), xa), vget_low_s8(as_bytes(w[i + 1])), xb));
+    high =
+        vpadalq_s16(high, vmlal_s8(vmull_s8(vget_high_s8(as_bytes(w[i])), xa), vget_high_s8(as_bytes(w[i + 1])), xb));
+  }
+  return vpaddq_s32(low, high);
+#endif
+}
+
+static inline VI scale_of(VI s) { return s; }
+template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+  return vmulq_s32(dot<MAX_Q, DWORDS>(w, x), scale);
+}
+/* Two 16-bit numbers per row times two of the activation. */
+static inline VI dot_pairs(VI pairs, const int16_t *x) {
+  const int16x8_t p = vreinterpretq_s16_s32(pairs);
+  const int16x4_t xs = vreinterpret_s16_s32(vdup_n_s32(load_i32(x)));
+  return vpaddq_s32(vmull_s16(vget_low_s16(p), xs), vmull_s16(vget_high_s16(p), xs));
+}
+
+static inline VF vf_load(const float *p) { return vld1q_f32(p); }
+static inline void vf_store(float *p, VF v) { vst1q_f32(p, v); }
+static inline VF vf_set(float v) { return vdupq_n_f32(v); }
+static inline VF vf_fma(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
+static inline VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline VF vf_div(VF a, VF b) { return vdivq_f32(a, b); }
+static inline VF vf_load_halves(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+static inline VF vf_load_bfloats(const uint8_t *p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+}
+static inline VF vf_load_bytes(const int8_t *p) {
+  int8_t bytes[8] = {0};
+  memcpy(bytes, p, 4);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(bytes)))));
+}
+static inline void vf_store_halves(uint8_t *p, VF v) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(v))); }
+static inline VI vi_of_bits(VF v) { return vreinterpretq_s32_f32(v); }
+static inline VF vf_of_bits(VI v) { return vreinterpretq_f32_s32(v); }
+/* x where a >= b, else 0. */
+static inline VF vf_keep_if_ge(VF a, VF b, VF x) {
+  return vreinterpretq_f32_u32(vandq_u32(vcgeq_f32(a, b), vreinterpretq_u32_f32(x)));
+}
+static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+  vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}
+
+#else /* portable: plain code for weights, the compiler's generic vectors for floats */
+
+typedef float VF __attribute__((vector_size(16)));
+typedef uint32_t VI __attribute__((vector_size(16)));
+constexpr int NF = 4;
+
+static inline VI vi_add(VI a, VI b) { return a + b; }
+template <int N> static inline VI vi_shl(VI a) { return a << N; }
+static inline VF vf_load(const float *p) {
+  VF v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void vf_store(float *p, VF v) { memcpy(p, &v, sizeof v); }
+static inline VF vf_set(float v) { return VF{v, v, v, v}; }
+static inline VF vf_fma(VF a, VF b, VF c) { return a * b + c; }
+static inline VF vf_max(VF a, VF b) { return a > b ? a : b; }
+static inline VF vf_div(VF a, VF b) { return a / b; }
+static inline VF vf_load_halves(const uint8_t *p) {
+  return VF{load_half(p), load_half(p + 2), load_half(p + 4), load_half(p + 6)};
+}
+static inline VF vf_load_bfloats(const uint8_t *p) {
+  return VF{bfloat_to_float(load_u16(p)), bfloat_to_float(load_u16(p + 2)), bfloat_to_float(load_u16(p + 4)),
+            bfloat_to_float(load_u16(p + 6))};
+}
+static inline VF vf_load_bytes(const int8_t *p) { return VF{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}; }
+static inline void vf_store_halves(uint8_t *p, VF v) {
+  for (int i = 0; i < NF; i++) {
+    const uint16_t h = float_to_half(v[i]);
+    memcpy(p + 2 * i, &h, 2);
+  }
+}
+static inline VI vi_of_bits(VF v) { return (VI)v; }
+static inline VF vf_of_bits(VI v) { return (VF)v; }
+/* x where a >= b, else 0. */
+static inline VF vf_keep_if_ge(VF a, VF b, VF x) { return (VF)((a >= b) & (VI)x); }
+static inline float vf_sum(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+  out[0] = vf_sum(a);
+  out[1] = vf_sum(b);
+  out[2] = vf_sum(c);
+  out[3] = vf_sum(d);
+}
+
+#endif
+
+/* e^x within about 1 ulp; 0 below -87.3 and for NaN, e^88.3 above 88.3. */
+static inline VF vf_exp(VF x) {
+  const VF low = vf_set(-87.3365f), shift = vf_set(12582912.0f);
+  const VF y = vf_set(0.0f) - vf_max(vf_set(0.0f) - vf_max(x, low), vf_set(-88.3f));
+  const VF t = vf_fma(y, vf_set(1.44269504f), shift);
+  const VF n = t - shift;
+  VF r = vf_fma(n, vf_set(-0.693145752f), y);
+  r = vf_fma(n, vf_set(-1.42860677e-6f), r);
+  VF p = vf_set(1.98756912e-4f);
+  p = vf_fma(p, r, vf_set(1.39819994e-3f));
+  p = vf_fma(p, r, vf_set(8.33345205e-3f));
+  p = vf_fma(p, r, vf_set(4.16657962e-2f));
+  p = vf_fma(p, r, vf_set(1.66666657e-1f));
+  p = vf_fma(p, r, vf_set(0.5f));
+  p = vf_fma(p * r, r, r + vf_set(1.0f));
+  /* The exponent of 2^n is added to p's: p is in [0.7, 1.42]. */
+  const VF e = vf_of_bits(vi_add(vi_of_bits(p), vi_shl<23>(vi_of_bits(t))));
+  return vf_keep_if_ge(x, low, e);
+}
+
+} // namespace
