@@ -23,7 +23,7 @@ for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     unread = true;
-    abort.abort();
+    abort.abort(new Error('nobody reads the output any more'));
   });
 
 const result = await runProgram(process.argv.slice(2), abort.signal);

@@ -42,6 +42,7 @@ export async function runProgram(argv: string[], signal: AbortSignal): Promise<n
     .description('Mixture-of-experts language models bigger than memory, streamed from flash.')
     .version(VERSION, '--version', 'print the version')
     .helpOption('--help', 'print help')
+    .option('--json', 'print one JSON object')
     .helpCommand(false)
     .addHelpText('after', EXAMPLES);
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
@@ -87,7 +88,7 @@ async function report(terminal: Terminal, error: unknown): Promise<number> {
     return USAGE_STATUS;
   }
   if (terminal.signal.aborted) {
-    terminal.stopped();
+    if ((terminal.signal.reason as Error).name === 'AbortError') terminal.stopped();
     return 1;
   }
   const { reportError } = await import('./report.js');
