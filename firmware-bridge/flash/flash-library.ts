@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { nativeLibrary } from '../../kernels/native/library.js';
 
 /** The functions of `pocketmoe_flash.h`; pointers are numbers. */
 export interface FlashLibrary {
@@ -20,31 +20,30 @@ export interface FlashLibrary {
   addressOf(array: ArrayBufferView): number;
 }
 
+/** Must equal PM_FLASH_ABI of the header. */
 const ABI = 1;
 let loaded: FlashLibrary | null | undefined;
 
-/** The native library, or null when it was not built or does not load. */
+/**
+ * The flash functions of the native library, bound once per thread; null when the kernels run without it too. Then
+ * engine memory has no machine addresses, so nothing native may write to it.
+ */
 export function flashLibrary(): FlashLibrary | null {
   if (loaded === undefined) {
     try {
       loaded = load();
     } catch {
-      loaded = null;
+      loaded = null; // a library from an earlier build, without these functions
     }
   }
   return loaded;
 }
 
-/** Where the native library is expected. */
-export function flashLibraryPath(): string {
-  return (
-    process.env['POCKETMOE_LIBRARY'] ?? fileURLToPath(new URL('../../build/libpocketmoe.so', import.meta.url))
-  );
-}
-
 function load(): FlashLibrary | null {
-  const koffi = createRequire(import.meta.url)('koffi');
-  const lib = koffi.load(flashLibraryPath());
+  const native = nativeLibrary();
+  if (native.library === null) return null;
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const lib = koffi.load(native.path);
   const bind = (name: string, result: string, ...parameters: string[]) => lib.func(name, result, parameters);
   if (bind('pm_flash_abi', 'int32_t')() !== ABI) return null;
   return {

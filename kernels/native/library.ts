@@ -137,7 +137,7 @@ export interface NativeLibrary {
 const ABI = 1;
 
 export type LoadedLibrary =
-  | { readonly library: NativeLibrary; readonly reason: null }
+  | { readonly library: NativeLibrary; readonly path: string; readonly reason: null }
   | { readonly library: null; readonly reason: string };
 
 let loaded: LoadedLibrary | undefined;
@@ -193,6 +193,7 @@ function bind(path: string): LoadedLibrary {
     };
   return {
     reason: null,
+    path,
     library: {
       isa: bound('pm_isa', 'const char *'),
       alloc: bound('pm_alloc', L, 'size_t'),

@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from '@jest/globals';
 import { alignedMemory } from '../../firmware-bridge/flash/aligned-memory.js';
 import { crc32c } from '../../firmware-bridge/flash/crc32c.js';
-import { flashLibraryPath } from '../../firmware-bridge/flash/flash-library.js';
 import { seeded } from './random.js';
-import { startNative } from './subjects.js';
+import { libraryPath, startNative } from './subjects.js';
 
 /** RFC 3720, B.4, and the check value of the CRC catalogues. */
 const vectors: [string, Uint8Array, number][] = [
@@ -78,14 +77,10 @@ describe('CRC32C', () => {
       const crc = koffi.load(process.argv[1]).func('pm_crc32c', 'uint32_t', ['uint32_t', 'const void *', 'size_t']);
       const bytes = Uint8Array.from({ length: 100003 }, (_, i) => (i * i) & 255);
       console.log(crc(0, bytes, bytes.length), crc(crc(0, bytes, 5), bytes.subarray(5), bytes.length - 5));`;
-    const output = execFileSync(
-      process.execPath,
-      ['--input-type=module', '-e', program, flashLibraryPath()],
-      {
-        env: { ...process.env, POCKETMOE_ISA: 'portable' },
-        encoding: 'utf8',
-      },
-    );
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', program, libraryPath()], {
+      env: { ...process.env, POCKETMOE_ISA: 'portable' },
+      encoding: 'utf8',
+    });
     expect(output.trim()).toBe(`${bitwise(bytes)} ${bitwise(bytes)}`);
   });
 });

@@ -1,11 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { alignedMemory } from '../../firmware-bridge/flash/aligned-memory.js';
-import { flashLibraryPath } from '../../firmware-bridge/flash/flash-library.js';
 import { ReadState, type FlashRead } from '../../firmware-bridge/flash/flash.js';
 import { FlashFolder } from './flash-folder.js';
 import { holds, wholeRead } from './reads.js';
-import { nativeSubjects, subjects } from './subjects.js';
+import { libraryPath, nativeSubjects, subjects } from './subjects.js';
 
 const folder = new FlashFolder();
 afterAll(() => folder.remove());
@@ -111,7 +110,7 @@ describe.each(nativeSubjects)('native lifetime, $name', ({ direct, start }) => {
         eval: true,
         workerData: {
           koffi: process.cwd() + '/node_modules/koffi/index.cjs',
-          library: flashLibraryPath(),
+          library: libraryPath(),
           first: reads[0]!.state.address,
           last: reads[7]!.state.address,
         },

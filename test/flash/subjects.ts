@@ -1,12 +1,20 @@
 import { FallbackFlash } from '../../firmware-bridge/flash/fallback-flash.js';
 import type { Flash } from '../../firmware-bridge/flash/flash.js';
 import { NativeFlash } from '../../firmware-bridge/flash/native-flash.js';
+import { nativeLibrary } from '../../kernels/native/library.js';
 
 /** A way to read that the shared tests run over. */
 export interface Subject {
   readonly name: string;
   readonly direct: boolean;
   start(lanes: number): Flash;
+}
+
+/** For a second binding of the native library. */
+export function libraryPath(): string {
+  const native = nativeLibrary();
+  if (native.library === null) throw new Error(native.reason);
+  return native.path;
 }
 
 /** Native lanes; the tests need the native library to be built. */

@@ -2,14 +2,14 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { FlashFolder } from './flash-folder.js';
 
 /** This file's own module registry sees no native library: the modules are imported after the variable is set. */
-const before = process.env['POCKETMOE_LIBRARY'];
+const before = process.env['POCKETMOE_NATIVE'];
 const folder = new FlashFolder();
 beforeAll(() => {
-  process.env['POCKETMOE_LIBRARY'] = '/nonexistent/libpocketmoe.so';
+  process.env['POCKETMOE_NATIVE'] = '0';
 });
 afterAll(() => {
-  if (before === undefined) delete process.env['POCKETMOE_LIBRARY'];
-  else process.env['POCKETMOE_LIBRARY'] = before;
+  if (before === undefined) delete process.env['POCKETMOE_NATIVE'];
+  else process.env['POCKETMOE_NATIVE'] = before;
   folder.remove();
 });
 
