@@ -68,6 +68,11 @@ describe('attention: native equals the reference', () => {
     [17, 40, 8, 1, 128, 32],
     [2, 300, 4, 4, 32, 0],
     [8, 9, 2, 1, 64, 1000],
+    // Long contexts are taken in segments: one query, a batch, windows that begin inside a segment.
+    [1, 1300, 2, 1, 32, 0],
+    [1, 1100, 4, 4, 32, 600],
+    [19, 1015, 2, 2, 32, 0],
+    [40, 490, 2, 1, 32, 77],
   ] as const;
 
   function compare(

@@ -218,7 +218,7 @@ describe('experts: native equals the reference', () => {
         types: [type, type, type] as const,
         width: 256,
         hidden: 256,
-        counts: [1, 4, 2],
+        counts: [1, 4, 10, 2],
         activation: Activation.Relu,
       };
       const made = layer(730 + type, options);

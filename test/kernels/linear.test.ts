@@ -229,6 +229,26 @@ describe('linear: native equals the reference', () => {
     expect(expected.every((v) => v !== 0)).toBe(true);
   });
 
+  /** Wide rows are taken in pieces, long batches in passes, many rows in chunks: each more than once here. */
+  test.each([
+    { what: 'wide rows', rows: 9, cols: 4352, tokens: 1 },
+    { what: 'wide rows, a batch', rows: 9, cols: 4352, tokens: 5 },
+    { what: 'many tokens', rows: 11, cols: 256, tokens: 131 },
+    { what: 'many rows', rows: 1027, cols: 256, tokens: 1 },
+    { what: 'many rows, a batch', rows: 517, cols: 256, tokens: 3 },
+  ])('$what', ({ rows, cols, tokens }) => {
+    const { Q4_0, Q8_0, Q5_1, Q4_K, Q6_K, F16 } = WeightType;
+    for (const type of [Q4_0, Q8_0, Q5_1, Q4_K, Q6_K, F16]) {
+      const random = new Random(rows + type);
+      const weights = randomWeights(random, type, rows, cols);
+      const x = random.floats(tokens * cols);
+      const { actual, expected } = run({ type, rows, cols, tokens, weights, x, offset: 32 });
+      expect(rootMeanSquareError(actual, expected)).toBeLessThan(
+        TOLERANCE * termSize(type, weights, cols, x),
+      );
+    }
+  });
+
   test('scales of zero, denormal halves', () => {
     const random = new Random(10);
     const cols = 64;

@@ -113,4 +113,45 @@ describe('rope: native equals the reference', () => {
         }
       },
     );
+
+  test('one call after the other with one thing changed', () => {
+    const random = new Random(11);
+    const [tokens, heads, headSize] = [4, 2, 32];
+    const x = random.floats(tokens * heads * headSize);
+    const divisors = [0, 1].map(() => Float32Array.from({ length: 16 }, () => 1 + random.uniform()));
+    const usual = { tokens, pos0: 3, dims: 32, freqBase: 10000, freqScale: 1, pairing: 1, factors: -1 };
+    const changes: Partial<typeof usual>[] = [
+      {},
+      { tokens: 2 },
+      { tokens: 4 },
+      { pos0: 4 },
+      { pos0: 3 },
+      { freqBase: 5000 },
+      { freqScale: 0.5 },
+      { pairing: 0 },
+      { dims: 16 },
+      { factors: 0 },
+      { factors: 1 },
+      { factors: -1 },
+    ];
+    const { actual, expected } = libraries.both((desk) => {
+      const results = changes.map((change) => {
+        const { tokens: count, pos0, factors, ...rest } = { ...usual, ...change };
+        const memory = desk.floats(x);
+        desk.kernels.rope(memory, heads * headSize, count, pos0, {
+          ...rest,
+          heads,
+          headSize,
+          factors: factors < 0 ? null : desk.floats(divisors[factors]!),
+        });
+        return memory.f32;
+      });
+      return Float32Array.from(results.flatMap((r) => [...r]));
+    });
+    const size = x.length;
+    changes.forEach((_, i) => {
+      const [a, b] = [actual, expected].map((r) => r.subarray(i * size, (i + 1) * size));
+      expect(relativeError(a!, b!)).toBeLessThan(tolerance(8));
+    });
+  });
 });
