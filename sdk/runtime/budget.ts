@@ -20,6 +20,9 @@ const SMALLEST_BATCH = 16;
 /** Share of the memory that activations may take before the batch is halved. */
 const ACTIVATION_SHARE = 0.06;
 
+/** What to take of the available memory when no budget is given. */
+export const defaultMemory = (available: number): number => Math.floor(available * 0.7);
+
 /** Experts of one slot size. */
 export interface SlotClass {
   readonly slotBytes: number;
@@ -79,7 +82,8 @@ export function divideSlots(
   );
 }
 
-const bytesOfSlots = (slots: ReadonlyMap<number, number>): number =>
+/** Bytes of a division into slots. */
+export const bytesOfSlots = (slots: ReadonlyMap<number, number>): number =>
   [...slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
 
 /** Activations and kernel scratch of passes over `batch` tokens. */
@@ -121,7 +125,7 @@ export function divideMemory(
   const everything = classes.reduce((sum, c) => sum + c.slotBytes * c.experts, 0);
   const largestBytes = fixed + passBytes(shape, batch) + everything;
   const totalBytes =
-    options.memory ?? Math.max(smallestBytes, Math.min(largestBytes, Math.floor(available * 0.7)));
+    options.memory ?? Math.max(smallestBytes, Math.min(largestBytes, defaultMemory(available)));
   if (totalBytes < smallestBytes)
     throw new MemoryBudgetError(
       `${formatBytes(totalBytes)} cannot hold ${file.path}: the runtime, dense weights, KV cache and the fewest expert slots need ${formatBytes(smallestBytes)}`,

@@ -11,7 +11,14 @@ import { totalExpertStatistics, type ExpertStatistics } from '../experts/expert-
 import { cachePolicy, DEFAULT_CACHE_POLICY } from '../experts/policies.js';
 import type { ModelFile } from '../model/model-file.js';
 import { openModelFile } from '../model/open-model-file.js';
-import { type Budget, divideMemory, divideSlots, slotClasses } from './budget.js';
+import {
+  type Budget,
+  bytesOfSlots,
+  defaultMemory,
+  divideMemory,
+  divideSlots,
+  slotClasses,
+} from './budget.js';
 import { DenseWeights } from './dense-weights.js';
 import type { ResolvedOptions } from './engine-options.js';
 import { kvBytes, KvCache } from './kv-cache.js';
@@ -48,6 +55,9 @@ export interface EngineStatistics {
  */
 export class Engine {
   readonly #kvs = new Set<KvCache>();
+  /** The budget that was asked for, if any. */
+  #given: number | undefined;
+  /** The budget in force. */
   #memory: number;
   #tokens = 0;
   #batchIds: Int32Array;
@@ -67,7 +77,10 @@ export class Engine {
     private readonly weights: unknown,
     readonly experts: ExpertStream,
     private readonly pass: Pass,
+    /** Most memory to take when none was given. */
+    private readonly limit: number,
   ) {
+    this.#given = options.memory;
     this.#memory = budget.totalBytes;
     this.#batchIds = new Int32Array(pass.batch);
   }
@@ -88,7 +101,8 @@ export class Engine {
     const counted = new DenseWeights(file, null);
     family.weights(counted, shape);
     counted.assertAllNamed();
-    const budget = divideMemory(file, shape, counted.bytes, options, availableMemory());
+    const available = availableMemory();
+    const budget = divideMemory(file, shape, counted.bytes, options, available);
 
     const { kernels, warning } = openKernels({ threads: options.threads });
     let opened: Flash | null = null;
@@ -116,6 +130,7 @@ export class Engine {
         weights,
         experts,
         pass,
+        processMemory().residentBytes + defaultMemory(available),
       );
       engine.#divide();
       return engine;
@@ -142,7 +157,7 @@ export class Engine {
   createKv(contextLength: number = this.budget.contextLength): KvCache {
     const { kv } = this.options;
     const bytes = kvBytes(this.shape, kv, contextLength);
-    this.#divide(bytes, this.#memory);
+    this.#divide(bytes);
     const cache = new KvCache(this.kernels, this.shape, kv, contextLength);
     this.#kvs.add(cache);
     return cache;
@@ -186,7 +201,7 @@ export class Engine {
   /** A new memory budget, effective at once. Throws MemoryBudgetError; then the old one stays. */
   setMemory(bytes: number): void {
     this.#divide(0, bytes);
-    this.#memory = bytes;
+    this.#given = bytes;
   }
 
   statistics(): EngineStatistics {
@@ -217,7 +232,7 @@ export class Engine {
    * Gives the expert slots what the rest leaves. The rest is what was planned or, where the process turned out larger
    * than planned, what it really takes: so the budget holds.
    */
-  #divide(extraKv = 0, memory: number = this.#memory): void {
+  #divide(extraKv = 0, memory: number | undefined = this.#given): void {
     const { budget } = this;
     const live = [...this.#kvs].reduce((sum, kv) => sum + kvBytes(this.shape, kv.type, kv.contextLength), 0);
     const kv = Math.max(budget.kvBytes, live + extraKv);
@@ -225,19 +240,21 @@ export class Engine {
     const measured = processMemory().residentBytes - this.experts.slots.bytes - live;
     const rest = Math.max(planned, measured) + kv;
     const classes = slotClasses(this.file, this.shape.experts);
-    const slots = divideSlots(
-      classes,
-      memory - rest,
-      this.shape.usedExperts,
-      this.options.expertSlots ?? Infinity,
-    );
-    const needed = [...slots].reduce((sum, [bytes, count]) => sum + bytes * count, 0);
+    const most = this.options.expertSlots ?? Infinity;
+    const { usedExperts } = this.shape;
+    const floor = bytesOfSlots(divideSlots(classes, 0, usedExperts));
+    const all = bytesOfSlots(divideSlots(classes, Infinity, usedExperts, most));
+    // without a budget given, an app that is large itself leaves experts less, but is never refused for it
+    memory ??= Math.max(rest + floor, Math.min(rest + all, this.limit));
+    const slots = divideSlots(classes, memory - rest, usedExperts, most);
+    const needed = bytesOfSlots(slots);
     if (rest + needed > memory)
       throw new MemoryBudgetError(
         `${formatBytes(memory)} is too little: everything but experts takes ${formatBytes(rest)}, the fewest expert slots ${formatBytes(needed)}`,
         `Give ${Math.ceil((rest + needed) / 2 ** 20)}MiB or more, close sessions, or use a shorter context.`,
         rest + needed,
       );
+    this.#memory = memory;
     this.experts.resize(slots);
   }
 }

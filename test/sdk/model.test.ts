@@ -68,11 +68,11 @@ describe('generation', () => {
   });
 
   test('maxTokens and a full context end it with a reason', async () => {
-    const session = model.createSession({ contextLength: 24 });
+    const session = model.createSession({ contextLength: 12 });
     const short = session.generate('Call me', { maxTokens: 3 });
     await short.text();
     expect(short.summary).toMatchObject({ tokens: 3, finish: 'length' });
-    const full = session.generate('Call me', { maxTokens: 100 });
+    const full = session.generate('Fellow-Citizens of the Senate', { maxTokens: 100 });
     await full.text();
     expect(full.summary!.finish).toBe('context');
     await expect(session.generate('word '.repeat(60)).text()).rejects.toMatchObject({
