@@ -3,9 +3,11 @@
  * needs nothing but Node and npm.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashSources, root, STAMP } from './sources.mjs';
+
+const NATIVE_SOURCES = ['kernels/native', 'kernels/include', 'firmware-bridge/flash'];
 
 /** Progress goes to stderr, so that stdout holds nothing but what was asked for. */
 const say = (line) => process.stderr.write(`${line}\n`);
@@ -63,14 +65,26 @@ function installDependencies() {
 
 /** Compiles what changed. Without a compiler this warns, and the slow TypeScript kernels run. */
 function buildNative() {
+  if (!nativeIsNew()) say('Compiling the native library…');
   const script = join(root, 'scripts', 'build-native.mjs');
-  if (!existsSync(script)) return;
-  // Its stdout becomes our stderr.
+  // It knows exactly what to compile again, and tells what went wrong on stderr.
   const { status } = spawnSync(process.execPath, [script, '--optional'], {
     cwd: root,
-    stdio: ['ignore', 2, 2],
+    stdio: ['ignore', 'ignore', 2],
   });
   if (status !== 0) fail('The native library could not be built.');
+}
+
+/** True when no source was written after the library; only for what is said. */
+function nativeIsNew() {
+  const library = join(root, 'build', 'libpocketmoe.so');
+  if (!existsSync(library)) return false;
+  const { mtimeMs } = statSync(library);
+  return NATIVE_SOURCES.every((folder) =>
+    readdirSync(join(root, folder)).every(
+      (name) => !/\.(cpp|h)$/.test(name) || statSync(join(root, folder, name)).mtimeMs <= mtimeMs,
+    ),
+  );
 }
 
 /** Bundles when a source changed. */

@@ -3,16 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from './folder.js';
-import {
-  COMMANDS,
-  failure,
-  finish,
-  json,
-  MODEL,
-  PLENTY,
-  pocketmoe,
-  start,
-} from './pocketmoe.js';
+import { COMMANDS, failure, finish, json, MODEL, PLENTY, pocketmoe, start } from './pocketmoe.js';
 
 const folder = temporaryFolder();
 const [first] = readFileSync(COMMANDS, 'utf8').split('\n');
