@@ -16,6 +16,8 @@ export class SideBySide {
     // Without the native library every comparison would hold.
     if (this.native.isa === 'reference')
       throw new Error('these tests need the native library: node scripts/build-native.mjs');
+    if (process.env['POCKETMOE_ISA'] === 'portable' && this.native.isa !== 'portable')
+      throw new Error(`POCKETMOE_ISA=portable, but the library uses ${this.native.isa}`);
   }
 
   /**
