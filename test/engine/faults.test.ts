@@ -160,7 +160,9 @@ describe('a read that fails', () => {
     copyFileSync(gguf, copy);
     const engine = await openEngine(copy, slots);
     truncateSync(copy, Math.floor(statSync(copy).size / 2));
-    expect(() => logitsOf(engine, tokens)).toThrow(expect.objectContaining({ code: 'flash/short' }) as unknown as Error);
+    expect(() => logitsOf(engine, tokens)).toThrow(
+      expect.objectContaining({ code: 'flash/short' }) as unknown as Error,
+    );
     engine.close();
   });
 });

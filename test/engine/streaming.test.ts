@@ -17,7 +17,7 @@ let folder: string;
 let packed: string;
 let tokens: number[];
 let prompt: number[];
-let expected: Buffer[];
+let expected: string[];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'pocketmoe-streaming-'));
@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A prompt of 40 tokens in batches, then 8 tokens one by one. */
-async function run(engine: Awaited<ReturnType<typeof openEngine>>, batch = 40): Promise<Buffer[]> {
+async function run(engine: Awaited<ReturnType<typeof openEngine>>, batch = 40): Promise<string[]> {
   const kv = engine.createKv(tokens.length);
   const rows = continueWith(engine, kv, prompt, batch);
   rows.push(...continueWith(engine, kv, tokens.slice(prompt.length), 1));
@@ -120,7 +120,7 @@ describe('streamed output equals resident output, bit for bit', () => {
   });
 });
 
-async function expectSameAs(wanted: Buffer[], options: EngineOptions): Promise<void> {
+async function expectSameAs(wanted: string[], options: EngineOptions): Promise<void> {
   const engine = await openEngine(packed, options);
   expect(await run(engine, 11)).toEqual(wanted);
   engine.close();
