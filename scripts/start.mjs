@@ -3,7 +3,7 @@
  * for two in five experts. Needs nothing but Node and npm.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setUp } from './set-up.mjs';
 import { root } from './sources.mjs';
@@ -21,16 +21,24 @@ const request = process.argv.slice(2).join(' ').trim() || REQUEST;
 
 setUp();
 
-const manifest = join(model, 'manifest.json');
-if (!existsSync(manifest) || statSync(manifest).mtimeMs < statSync(gguf).mtimeMs) {
+function pack() {
   process.stderr.write('Packing the demo model…\n');
-  const { status } = spawnSync(process.execPath, [cli, 'pack', gguf, model, '--overwrite', '--quiet'], {
-    stdio: 'inherit',
-  });
+  rmSync(model, { recursive: true, force: true }); // made here, of whatever version and state
+  const args = [cli, 'pack', gguf, model, '--quiet'];
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const planned = spawnSync(process.execPath, [cli, 'plan', model, '--json'], { encoding: 'utf8' });
+const plan = () => spawnSync(process.execPath, [cli, 'plan', model, '--json'], { encoding: 'utf8' });
+
+const manifest = join(model, 'manifest.json');
+const packedNow = !existsSync(manifest) || statSync(manifest).mtimeMs < statSync(gguf).mtimeMs;
+if (packedNow) pack();
+let planned = plan();
+if (planned.status !== 0 && !packedNow) {
+  pack(); // the package may be of another version, or damaged
+  planned = plan();
+}
 if (planned.status !== 0) {
   const { error } = JSON.parse(planned.stdout || '{"error":{"message":"pocketmoe plan failed","hint":""}}');
   process.stderr.write(`${planned.stderr}${error.message}\n${error.hint}\n`);
