@@ -108,7 +108,7 @@ template <class T> static void float_matmul(const MatmulJob &job) {
     for (int32_t t = 0; t < job.n; t++) float_block<T, 1, 1>(job, r, t);
 }
 
-#if defined(PM_USE_AVX512) || defined(PM_USE_AVX2) || defined(PM_USE_NEON)
+#if !defined(PM_PLAIN_INTEGERS)
 
 /* ---- quantised weights: panels of LANES rows, lane = row ---- */
 
@@ -120,73 +120,82 @@ struct SmallPanel {
   VF d, m;
 };
 
-static inline VF gather_halves(const uint8_t *const *p, int64_t offset) {
-  uint32_t h[LANES];
-  for (int r = 0; r < LANES; r++) h[r] = load_u16(p[r] + offset);
-  VI v;
-  memcpy(&v, h, sizeof v);
-  return vf_of_halves(v);
-}
-
 static inline VI low_nibbles(VI v) { return vi_and(v, vi_set(0x0f0f0f0f)); }
 static inline VI high_nibbles(VI v) { return vi_and(vi_shr<4>(v), vi_set(0x0f0f0f0f)); }
 
-/* Types without code of their own below go through the plain unpacking. */
-template <class T> struct SmallLoad {
-  static inline void load(const uint8_t *const *p, int64_t offset, SmallPanel &o) {
-    SmallBlock block[LANES];
-    const uint8_t *q[LANES];
-    float d[LANES], m[LANES];
-    for (int r = 0; r < LANES; r++) {
-      T::unpack(p[r] + offset, block[r]);
-      q[r] = block[r].q;
-      d[r] = block[r].d;
-      m[r] = T::HAS_MIN ? block[r].m : 0.0f;
-    }
-    vi_load16(q, 0, o.w);
-    vi_load16(q, 16, o.w + 4);
-    if (T::MAX_Q == 255 && WIDE_SIGNED)
-      for (int i = 0; i < 8; i++) o.w[i] = vi_xor(o.w[i], vi_set((int32_t)0x80808080));
-    o.d = vf_load(d);
-    o.m = vf_load(m);
+/* The nibbles of 16 packed bytes: w[0..3] low, w[4..7] high. */
+static inline void load_nibbles(const uint8_t *const *p, int64_t offset, VI *w) {
+  VI t[4];
+  vi_load16(p, offset, t);
+  for (int i = 0; i < 4; i++) {
+    w[i] = low_nibbles(t[i]);
+    w[i + 4] = high_nibbles(t[i]);
   }
-};
+}
 
-template <> struct SmallLoad<Q4_0> {
-  static inline void load(const uint8_t *const *p, int64_t offset, SmallPanel &o) {
-    VI t[4];
-    vi_load16(p, offset + 2, t);
-    for (int i = 0; i < 4; i++) {
-      o.w[i] = low_nibbles(t[i]);
-      o.w[i + 4] = high_nibbles(t[i]);
-    }
-    o.d = gather_halves(p, offset);
-  }
-};
+/* Wide weights (8 bits used) are kept signed or, for VPDPBUSD, unsigned. */
+static inline void turn_sign(VI *w) {
+  for (int i = 0; i < 8; i++) w[i] = vi_xor(w[i], vi_set((int32_t)0x80808080));
+}
 
-template <> struct SmallLoad<Q8_0> {
-  static inline void load(const uint8_t *const *p, int64_t offset, SmallPanel &o) {
-    vi_load16(p, offset + 2, o.w);
-    vi_load16(p, offset + 18, o.w + 4);
-    if (!WIDE_SIGNED)
-      for (int i = 0; i < 8; i++) o.w[i] = vi_xor(o.w[i], vi_set((int32_t)0x80808080));
-    o.d = gather_halves(p, offset);
-  }
-};
+/* Bits 4I..4I+3 of each lane, one to each byte, times 16. */
+template <int I> static inline VI fifth_bits(VI bits) {
+  const VI four = vi_and(vi_shr<4 * I>(bits), vi_set(15));
+  return vi_and(vi_shl<4>(vi_mul(four, vi_set(0x00204081))), vi_set(0x10101010));
+}
+static inline void add_fifth_bits(VI bits, VI *w) {
+  w[0] = vi_or(w[0], fifth_bits<0>(bits));
+  w[1] = vi_or(w[1], fifth_bits<1>(bits));
+  w[2] = vi_or(w[2], fifth_bits<2>(bits));
+  w[3] = vi_or(w[3], fifth_bits<3>(bits));
+  w[4] = vi_or(w[4], fifth_bits<4>(bits));
+  w[5] = vi_or(w[5], fifth_bits<5>(bits));
+  w[6] = vi_or(w[6], fifth_bits<6>(bits));
+  w[7] = vi_or(w[7], fifth_bits<7>(bits));
+}
 
-template <> struct SmallLoad<MXFP4> {
-  static inline void load(const uint8_t *const *p, int64_t offset, SmallPanel &o) {
-    VI t[4];
-    vi_load16(p, offset + 1, t);
-    for (int i = 0; i < 4; i++) {
-      o.w[i] = vi_bytes(MXFP4_VALUES, low_nibbles(t[i]));
-      o.w[i + 4] = vi_bytes(MXFP4_VALUES, high_nibbles(t[i]));
-    }
-    float d[LANES];
-    for (int r = 0; r < LANES; r++) d[r] = half_e8m0(p[r][offset]);
-    o.d = vf_load(d);
-  }
-};
+/* One block of each row of a panel, unpacked. The layouts are those of blocks.h. */
+static inline void load_small(Q4_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 2, o.w);
+  o.d = vf_gather_halves(p, offset);
+}
+static inline void load_small(Q4_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 4, o.w);
+  o.d = vf_gather_halves(p, offset);
+  o.m = vf_gather_halves(p, offset + 2);
+}
+static inline void load_small(Q5_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 6, o.w);
+  add_fifth_bits(vi_gather(p, offset + 2), o.w);
+  o.d = vf_gather_halves(p, offset);
+}
+static inline void load_small(Q5_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 8, o.w);
+  add_fifth_bits(vi_gather(p, offset + 4), o.w);
+  o.d = vf_gather_halves(p, offset);
+  o.m = vf_gather_halves(p, offset + 2);
+}
+static inline void load_small(Q8_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  vi_load16(p, offset + 2, o.w);
+  vi_load16(p, offset + 18, o.w + 4);
+  if (!WIDE_SIGNED) turn_sign(o.w);
+  o.d = vf_gather_halves(p, offset);
+}
+static inline void load_small(IQ4_NL, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 2, o.w);
+  for (int i = 0; i < 8; i++) o.w[i] = vi_bytes(IQ4_NL_VALUES, o.w[i]);
+  if (WIDE_SIGNED) turn_sign(o.w);
+  o.d = vf_gather_halves(p, offset);
+}
+static inline void load_small(MXFP4, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+  load_nibbles(p, offset + 1, o.w);
+  for (int i = 0; i < 8; i++) o.w[i] = vi_bytes(MXFP4_VALUES, o.w[i]);
+  /* half_e8m0 in every lane: (e - 1) << 23, and the two subnormal ones. */
+  const VI e = vi_and(vi_gather(p, offset), vi_set(255));
+  const VI normal = vi_shl<23>(vi_sub(e, vi_set(1)));
+  o.d = vf_of_bits(vi_or(vi_and(normal, vi_above(e, vi_set(1))),
+                         vi_and(vi_add(vi_shl<21>(e), vi_set(0x00200000)), vi_above(vi_set(2), e))));
+}
 
 /* acc += (d * dx) * (q - ZERO)·x, and += (m * dx) * sum(x) for types with a minimum. */
 template <class T>
@@ -207,7 +216,7 @@ template <class T> struct SmallFamily {
   using Panel = SmallPanel;
   using X = SmallActivation;
   static constexpr int BLOCK = 32, BYTES = T::BYTES;
-  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { SmallLoad<T>::load(p, offset, o); }
+  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_small(T{}, p, offset, o); }
   static inline VF step(const Panel &w, const X &x, int64_t block, VF acc) { return small_step<T>(w, x, block, acc); }
 };
 
@@ -218,36 +227,170 @@ struct SuperPanel {
   VF d, dmin;
 };
 
-template <class T> struct SuperLoad {
-  static inline void load(const uint8_t *const *p, int64_t offset, SuperPanel &o) {
-    constexpr int SUBS = 256 / T::SUB;
-    SuperBlock block[LANES];
-    const uint8_t *q[LANES];
-    float d[LANES], dmin[LANES];
-    for (int r = 0; r < LANES; r++) {
-      T::unpack(p[r] + offset, block[r]);
-      q[r] = block[r].q;
-      d[r] = block[r].d;
-      dmin[r] = T::HAS_MIN ? block[r].dmin : 0.0f;
+/* Four sub-block scales out of the four bytes of each lane. */
+static inline void scales_unsigned(VI bytes, VI *scale) {
+  scale[0] = scale_unsigned<0>(bytes);
+  scale[1] = scale_unsigned<1>(bytes);
+  scale[2] = scale_unsigned<2>(bytes);
+  scale[3] = scale_unsigned<3>(bytes);
+}
+static inline void scales_signed(VI bytes, VI *scale) {
+  scale[0] = scale_signed<0>(bytes);
+  scale[1] = scale_signed<1>(bytes);
+  scale[2] = scale_signed<2>(bytes);
+  scale[3] = scale_signed<3>(bytes);
+}
+static inline void pairs_unsigned(VI bytes, VI *pairs) {
+  pairs[0] = pair_unsigned<0>(bytes);
+  pairs[1] = pair_unsigned<2>(bytes);
+}
+static inline void pairs_signed(VI bytes, VI *pairs) {
+  pairs[0] = pair_signed<0>(bytes);
+  pairs[1] = pair_signed<2>(bytes);
+}
+
+/* d, dmin and the six-bit scales of Q4_K and Q5_K: the first 16 bytes of a block. */
+static inline void load_k4_head(const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  VI h[4];
+  vi_load16(p, offset, h);
+  o.d = vf_of_halves(h[0]);
+  o.dmin = vf_of_high_halves(h[0]);
+  const VI six = vi_set(0x3f3f3f3f), four = vi_set(0x0f0f0f0f), top = vi_set(0x30303030);
+  scales_unsigned(vi_and(h[1], six), o.scale);
+  scales_unsigned(vi_or(vi_and(h[3], four), vi_and(vi_shr<2>(h[1]), top)), o.scale + 4);
+  pairs_unsigned(vi_and(h[2], six), o.pairs);
+  pairs_unsigned(vi_or(vi_and(vi_shr<4>(h[3]), four), vi_and(vi_shr<2>(h[2]), top)), o.pairs + 2);
+}
+
+static inline void load_super(Q4_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  load_k4_head(p, offset, o);
+  for (int c = 0; c < 8; c++) {
+    VI t[4];
+    vi_load16(p, offset + 16 + c * 16, t);
+    VI *w = o.w + c / 2 * 16 + c % 2 * 4;
+    for (int i = 0; i < 4; i++) {
+      w[i] = low_nibbles(t[i]);
+      w[i + 8] = high_nibbles(t[i]);
     }
-    for (int i = 0; i < 16; i++) vi_load16(q, i * 16, o.w + i * 4);
-    for (int s = 0; s < SUBS; s++) {
-      int32_t lane[LANES];
-      for (int r = 0; r < LANES; r++) lane[r] = block[r].scale[s];
-      VI v;
-      memcpy(&v, lane, sizeof v);
-      o.scale[s] = scale_of(v);
-    }
-    for (int s = 0; s < SUBS; s += 2) {
-      int16_t lane[2 * LANES];
-      for (int r = 0; r < LANES; r++)
-        for (int i = 0; i < 2; i++) lane[2 * r + i] = T::HAS_MIN ? block[r].min[s + i] : block[r].scale[s + i];
-      memcpy(&o.pairs[s / 2], lane, sizeof(VI));
-    }
-    o.d = vf_load(d);
-    o.dmin = vf_load(dmin);
   }
-};
+}
+
+/* Bits 2C and 2C + 1 of every byte as the fifth bits of two sub-blocks. */
+template <int C> static inline void load_q5_k_chunk(const uint8_t *const *p, int64_t offset, const VI *high, VI *w) {
+  const VI fifth = vi_set(0x10101010);
+  for (int half = 0; half < 2; half++) {
+    VI t[4];
+    vi_load16(p, offset + 48 + C * 32 + half * 16, t);
+    for (int i = 0; i < 4; i++) {
+      const VI bits = high[half * 4 + i];
+      VI even, odd;
+      if constexpr (C == 0) even = vi_shl<4>(bits), odd = vi_shl<3>(bits);
+      if constexpr (C == 1) even = vi_shl<2>(bits), odd = vi_shl<1>(bits);
+      if constexpr (C == 2) even = bits, odd = vi_shr<1>(bits);
+      if constexpr (C == 3) even = vi_shr<2>(bits), odd = vi_shr<3>(bits);
+      w[half * 4 + i] = vi_or(low_nibbles(t[i]), vi_and(even, fifth));
+      w[half * 4 + i + 8] = vi_or(high_nibbles(t[i]), vi_and(odd, fifth));
+    }
+  }
+}
+static inline void load_super(Q5_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  load_k4_head(p, offset, o);
+  VI high[8];
+  vi_load16(p, offset + 16, high);
+  vi_load16(p, offset + 32, high + 4);
+  load_q5_k_chunk<0>(p, offset, high, o.w);
+  load_q5_k_chunk<1>(p, offset, high, o.w + 16);
+  load_q5_k_chunk<2>(p, offset, high, o.w + 32);
+  load_q5_k_chunk<3>(p, offset, high, o.w + 48);
+}
+
+static inline void load_super(Q6_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  const VI top = vi_set(0x30303030);
+  for (int c = 0; c < 4; c++) { /* 16 bytes of `high` hold the top bits of 64 weights */
+    const int half = c / 2, part = c % 2;
+    VI high[4], low[4], low32[4];
+    vi_load16(p, offset + 128 + c * 16, high);
+    vi_load16(p, offset + half * 64 + part * 16, low);
+    vi_load16(p, offset + half * 64 + part * 16 + 32, low32);
+    VI *w = o.w + half * 32 + part * 4;
+    for (int i = 0; i < 4; i++) {
+      w[i] = vi_or(low_nibbles(low[i]), vi_and(vi_shl<4>(high[i]), top));
+      w[i + 8] = vi_or(low_nibbles(low32[i]), vi_and(vi_shl<2>(high[i]), top));
+      w[i + 16] = vi_or(high_nibbles(low[i]), vi_and(high[i], top));
+      w[i + 24] = vi_or(high_nibbles(low32[i]), vi_and(vi_shr<2>(high[i]), top));
+    }
+  }
+  VI s[4];
+  vi_load16(p, offset + 192, s);
+  for (int i = 0; i < 4; i++) {
+    scales_signed(s[i], o.scale + 4 * i);
+    pairs_signed(s[i], o.pairs + 2 * i);
+  }
+  o.d = vf_of_high_halves(vi_gather(p, offset + 206));
+}
+
+/* Two bits of every byte, from bit 2J on. */
+template <int J> static inline VI two_bits(VI v) { return vi_and(vi_shr<2 * J>(v), vi_set(0x03030303)); }
+
+static inline void load_super(Q2_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  VI s[4];
+  vi_load16(p, offset, s);
+  for (int i = 0; i < 4; i++) {
+    scales_unsigned(low_nibbles(s[i]), o.scale + 4 * i);
+    pairs_unsigned(high_nibbles(s[i]), o.pairs + 2 * i);
+  }
+  for (int c = 0; c < 4; c++) {
+    VI t[4];
+    vi_load16(p, offset + 16 + c * 16, t);
+    VI *w = o.w + c / 2 * 32 + c % 2 * 4;
+    for (int i = 0; i < 4; i++) {
+      w[i] = two_bits<0>(t[i]);
+      w[i + 8] = two_bits<1>(t[i]);
+      w[i + 16] = two_bits<2>(t[i]);
+      w[i + 24] = two_bits<3>(t[i]);
+    }
+  }
+  o.d = vf_of_halves(vi_gather(p, offset + 80));
+  o.dmin = vf_of_high_halves(vi_gather(p, offset + 80));
+}
+
+/* The third bit of a weight: bit BIT of every byte. */
+template <int BIT> static inline VI third_bit(VI v) {
+  const VI four = vi_set(0x04040404);
+  if constexpr (BIT < 2) return vi_and(vi_shl<2 - BIT>(v), four);
+  else return vi_and(vi_shr<BIT - 2>(v), four);
+}
+template <int HALF> static inline void load_q3_k_half(const uint8_t *const *p, int64_t offset, const VI *high, VI *w) {
+  for (int part = 0; part < 2; part++) {
+    VI t[4];
+    vi_load16(p, offset + 32 + HALF * 32 + part * 16, t);
+    for (int i = 0; i < 4; i++) {
+      const VI bits = high[part * 4 + i];
+      w[part * 4 + i] = vi_or(two_bits<0>(t[i]), third_bit<HALF * 4>(bits));
+      w[part * 4 + i + 8] = vi_or(two_bits<1>(t[i]), third_bit<HALF * 4 + 1>(bits));
+      w[part * 4 + i + 16] = vi_or(two_bits<2>(t[i]), third_bit<HALF * 4 + 2>(bits));
+      w[part * 4 + i + 24] = vi_or(two_bits<3>(t[i]), third_bit<HALF * 4 + 3>(bits));
+    }
+  }
+}
+static inline void load_super(Q3_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+  VI high[8];
+  vi_load16(p, offset, high);
+  vi_load16(p, offset + 16, high + 4);
+  load_q3_k_half<0>(p, offset, high, o.w);
+  load_q3_k_half<1>(p, offset, high, o.w + 32);
+  /* Six-bit scales minus 32: xor with 32 and sign extension of six bits, done as bytes (x + 96) ^ 128. */
+  const VI a = vi_gather(p, offset + 96), b = vi_gather(p, offset + 100), c = vi_gather(p, offset + 104);
+  const VI top = vi_set(0x30303030);
+  const VI six[4] = {vi_or(low_nibbles(a), vi_and(vi_shl<4>(c), top)), vi_or(low_nibbles(b), vi_and(vi_shl<2>(c), top)),
+                     vi_or(high_nibbles(a), vi_and(c, top)), vi_or(high_nibbles(b), vi_and(vi_shr<2>(c), top))};
+  for (int i = 0; i < 4; i++) {
+    const VI s = vi_xor(vi_add(six[i], vi_set(0x60606060)), vi_set((int32_t)0x80808080));
+    scales_signed(s, o.scale + 4 * i);
+    pairs_signed(s, o.pairs + 2 * i);
+  }
+  o.d = vf_of_high_halves(vi_gather(p, offset + 106));
+}
 
 /* acc += (d * dx) * isum, then -= (dmin * dx) * msum, with both sums exact integers. */
 template <class T>
@@ -272,7 +415,7 @@ template <class T> struct SuperFamily {
   using Panel = SuperPanel;
   using X = SuperActivation;
   static constexpr int BLOCK = 256, BYTES = T::BYTES;
-  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { SuperLoad<T>::load(p, offset, o); }
+  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_super(T{}, p, offset, o); }
   static inline VF step(const Panel &w, const X &x, int64_t block, VF acc) { return super_step<T>(w, x, block, acc); }
 };
 
@@ -292,16 +435,50 @@ static inline void put(float *out, const int64_t *number, int rows, VF v) {
   for (int r = 0; r < rows; r++) out[number[r]] = lane[r];
 }
 
+/* Fetches the next panel while one is computed, in the order of addresses: a panel is read eight (or so) rows at
+ * once, an order that hardware prefetchers follow badly, and single lines ahead of it come too late. */
+struct NextPanel {
+  const uint8_t *const *runs;
+  int64_t run_bytes, offset;
+  int run, count;
+
+  /* A panel of neighbouring rows is one run, listed rows are one each. */
+  NextPanel(const MatmulJob &job, const uint8_t *const *rows, bool exists)
+      : runs(rows), run_bytes(job.row_list ? job.row_bytes : LANES * job.row_bytes), offset(0), run(0),
+        count(!exists ? 0 : job.row_list ? LANES : 1) {}
+
+  inline void fetch(int lines) {
+    for (int i = 0; i < lines; i++) {
+      if (run >= count) return;
+      __builtin_prefetch(runs[run] + offset);
+      offset += 64;
+      if (offset >= run_bytes) {
+        offset = 0;
+        run++;
+      }
+    }
+  }
+};
+
 template <class Family> static void panel_matvec(const MatmulJob &job) {
   const auto x = Family::X::at(job.xs[0], job.cols);
   const int64_t blocks = job.cols / Family::BLOCK;
+  constexpr int LINES = (LANES * Family::BYTES + 63) / 64;
+  const uint8_t *p[LANES], *next[LANES];
+  int64_t number[LANES], next_number[LANES];
+  int next_rows = panel_rows(job, job.first, next, next_number);
+  NextPanel(job, next, true).fetch(128);
   for (int64_t index = job.first; index < job.last; index += LANES) {
-    const uint8_t *p[LANES];
-    int64_t number[LANES];
-    const int rows = panel_rows(job, index, p, number);
+    const int rows = next_rows;
+    memcpy(p, next, sizeof p);
+    memcpy(number, next_number, sizeof number);
+    const bool more = index + LANES < job.last;
+    if (more) next_rows = panel_rows(job, index + LANES, next, next_number);
+    NextPanel ahead(job, next, more);
     VF acc = vf_set(0.0f);
     typename Family::Panel w;
     for (int64_t b = 0; b < blocks; b++) {
+      ahead.fetch(LINES);
       Family::load(p, b * Family::BYTES, w);
       acc = Family::step(w, x, b, acc);
     }

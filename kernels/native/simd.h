@@ -33,6 +33,29 @@ static inline int32_t load_i32(const void *p) {
   return v;
 }
 
+#if defined(PM_USE_AVX512) || defined(PM_USE_AVX2)
+
+/* Two bytes at `offset` of each of eight rows; reads 16, all of which must belong to the rows. */
+static inline __m128i halves_of_eight(const uint8_t *const *p, int64_t offset) {
+  const auto row = [p, offset](int r) { return _mm_loadu_si128((const __m128i *)(p[r] + offset)); };
+  const __m128i a = _mm_unpacklo_epi16(row(0), row(1)), b = _mm_unpacklo_epi16(row(2), row(3));
+  const __m128i c = _mm_unpacklo_epi16(row(4), row(5)), d = _mm_unpacklo_epi16(row(6), row(7));
+  return _mm_unpacklo_epi64(_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
+}
+static inline __m256i words_of_eight(const uint8_t *const *p, int64_t offset) {
+  const auto word = [p, offset](int r) { return load_i32(p[r] + offset); };
+  return _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
+}
+/* Shuffle that puts bytes B and B + 1 of each lane into the low (or high) bytes of its two halves. */
+static inline __m128i byte_pairs(int b, bool high) {
+  const int32_t pair = b | (b + 1) << 16, hole = 0x00800080;
+  const int32_t first = high ? pair << 8 | hole : pair | hole << 8;
+  return _mm_add_epi8(_mm_set1_epi32(first), high ? _mm_setr_epi32(0, 0x04000400, 0x08000800, 0x0c000c00)
+                                                  : _mm_setr_epi32(0, 0x00040004, 0x00080008, 0x000c000c));
+}
+
+#endif
+
 #if defined(PM_USE_AVX512)
 
 constexpr int LANES = 16;
@@ -49,6 +72,8 @@ static inline VI vi_xor(VI a, VI b) { return _mm512_xor_si512(a, b); }
 static inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 static inline VI vi_sub(VI a, VI b) { return _mm512_sub_epi32(a, b); }
 static inline VI vi_mul(VI a, VI b) { return _mm512_mullo_epi32(a, b); }
+/* All ones where a > b. */
+static inline VI vi_above(VI a, VI b) { return _mm512_maskz_set1_epi32(_mm512_cmpgt_epi32_mask(a, b), -1); }
 template <int N> static inline VI vi_shr(VI a) { return _mm512_srli_epi32(a, N); }
 template <int N> static inline VI vi_shl(VI a) { return _mm512_slli_epi32(a, N); }
 static inline VF vf_of(VI a) { return _mm512_cvtepi32_ps(a); }
@@ -73,7 +98,29 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   w[3] = _mm512_unpackhi_epi64(b, d);
 }
 
+/* The low or high 16 bits of each lane as a half float. */
+static inline VF vf_of_high_halves(VI v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))); }
 static inline VF vf_of_halves(VI low16) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(low16)); }
+/* A half float at `offset` of each row, of which 16 bytes can be read. */
+static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+  return _mm512_cvtph_ps(_mm256_setr_m128i(halves_of_eight(p, offset), halves_of_eight(p + 8, offset)));
+}
+/* Four bytes at `offset` of each row. */
+static inline VI vi_gather(const uint8_t *const *p, int64_t offset) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(words_of_eight(p, offset)), words_of_eight(p + 8, offset), 1);
+}
+
+/* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
+template <int B> static inline VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
+template <int B> static inline VI scale_signed(VI v) {
+  return _mm512_srai_epi32(_mm512_slli_epi32(v, 24 - 8 * B), 24);
+}
+template <int B> static inline VI pair_unsigned(VI v) {
+  return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(byte_pairs(B, false)));
+}
+template <int B> static inline VI pair_signed(VI v) {
+  return _mm512_srai_epi16(_mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(byte_pairs(B, true))), 8);
+}
 
 template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
   VI a = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], vi_set(load_i32(x)));
@@ -96,8 +143,23 @@ static inline VI dot_pairs(VI pairs, const int16_t *x) { return _mm512_madd_epi1
 static inline VF vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, VF v) { _mm512_storeu_ps(p, v); }
 static inline VF vf_set(float v) { return _mm512_set1_ps(v); }
+static inline VF vf_half() { return _mm512_set1_ps(0.5f); }
 static inline VF vf_fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
-static inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
+static inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); } /* b when either is NaN */
+static inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
+static inline VF vf_abs(VF v) { return _mm512_abs_ps(v); }
+static inline float vf_highest(VF v) { return _mm512_reduce_max_ps(v); }
+static inline int32_t vi_sum(VI v) { return _mm512_reduce_add_epi32(v); }
+static inline VI vi_round_even(VF v) { return _mm512_cvtps_epi32(v); }
+static inline VI vi_round_away(VF v) {
+  const VI whole = _mm512_cvttps_epi32(v);
+  const VF rest = _mm512_sub_ps(v, _mm512_cvtepi32_ps(whole));
+  const VI one = _mm512_set1_epi32(1);
+  const VI up = _mm512_mask_add_epi32(whole, _mm512_cmp_ps_mask(rest, vf_half(), _CMP_GE_OQ), whole, one);
+  return _mm512_mask_sub_epi32(up, _mm512_cmp_ps_mask(rest, _mm512_sub_ps(_mm512_setzero_ps(), vf_half()), _CMP_LE_OQ), up, one);
+}
+/* NF small numbers as bytes. */
+static inline void vi_store_bytes(int8_t *p, VI v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v)); }
 static inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
 static inline VF vf_load_halves(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 static inline VF vf_load_bfloats(const uint8_t *p) {
@@ -141,6 +203,8 @@ static inline VI vi_xor(VI a, VI b) { return _mm256_xor_si256(a, b); }
 static inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
 static inline VI vi_sub(VI a, VI b) { return _mm256_sub_epi32(a, b); }
 static inline VI vi_mul(VI a, VI b) { return _mm256_mullo_epi32(a, b); }
+/* All ones where a > b. */
+static inline VI vi_above(VI a, VI b) { return _mm256_cmpgt_epi32(a, b); }
 template <int N> static inline VI vi_shr(VI a) { return _mm256_srli_epi32(a, N); }
 template <int N> static inline VI vi_shl(VI a) { return _mm256_slli_epi32(a, N); }
 static inline VF vf_of(VI a) { return _mm256_cvtepi32_ps(a); }
@@ -165,9 +229,38 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   w[3] = _mm256_unpackhi_epi64(b, d);
 }
 
+/* The low or high 16 bits of each lane as a half float. */
+static inline VF vf_of_high_halves(VI v) {
+  const VI packed = _mm256_packus_epi32(_mm256_srli_epi32(v, 16), _mm256_setzero_si256());
+  return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+}
 static inline VF vf_of_halves(VI low16) {
   const VI packed = _mm256_packus_epi32(_mm256_and_si256(low16, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
   return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+}
+/* A half float at `offset` of each row, of which 16 bytes can be read. */
+static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+  return _mm256_cvtph_ps(halves_of_eight(p, offset));
+}
+/* Four bytes at `offset` of each row. */
+static inline VI vi_gather(const uint8_t *const *p, int64_t offset) { return words_of_eight(p, offset); }
+
+/* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
+template <int B> static inline VI pair_unsigned(VI v) {
+  return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(byte_pairs(B, false)));
+}
+template <int B> static inline VI pair_signed(VI v) {
+  return _mm256_srai_epi16(_mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(byte_pairs(B, true))), 8);
+}
+template <int B> static inline VI scale_unsigned(VI v) {
+  constexpr int32_t both = B | 0x80 << 8 | B << 16 | (int32_t)(0x80u << 24);
+  const __m128i shuffle = _mm_add_epi8(_mm_set1_epi32(both), _mm_setr_epi32(0, 0x00040004, 0x00080008, 0x000c000c));
+  return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(shuffle));
+}
+template <int B> static inline VI scale_signed(VI v) {
+  constexpr int32_t both = 0x80 | B << 8 | 0x80 << 16 | B << 24;
+  const __m128i shuffle = _mm_add_epi8(_mm_set1_epi32(both), _mm_setr_epi32(0, 0x04000400, 0x08000800, 0x0c000c00));
+  return _mm256_srai_epi16(_mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(shuffle)), 8);
 }
 
 /* Bytes up to MAX_Q times int8: pairs are summed in 16 bits as long as they cannot overflow. */
@@ -220,7 +313,32 @@ static inline VF vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, VF v) { _mm256_storeu_ps(p, v); }
 static inline VF vf_set(float v) { return _mm256_set1_ps(v); }
 static inline VF vf_fma(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
-static inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
+static inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); } /* b when either is NaN */
+static inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
+static inline VF vf_abs(VF v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+static inline float vf_highest(VF v) {
+  __m128 h = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+  return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+}
+static inline int32_t vi_sum(VI v) {
+  __m128i h = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
+}
+static inline VI vi_round_even(VF v) { return _mm256_cvtps_epi32(v); }
+static inline VI vi_round_away(VF v) {
+  const VI whole = _mm256_cvttps_epi32(v);
+  const VF rest = _mm256_sub_ps(v, _mm256_cvtepi32_ps(whole));
+  const VI up = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ));
+  const VI down = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(-0.5f), _CMP_LE_OQ));
+  return _mm256_add_epi32(_mm256_sub_epi32(whole, up), down);
+}
+/* NF small numbers as bytes. */
+static inline void vi_store_bytes(int8_t *p, VI v) {
+  const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(h, h));
+}
 static inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
 static inline VF vf_load_halves(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 static inline VF vf_load_bfloats(const uint8_t *p) {
@@ -258,8 +376,11 @@ static inline VI vi_xor(VI a, VI b) { return veorq_s32(a, b); }
 static inline VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
 static inline VI vi_sub(VI a, VI b) { return vsubq_s32(a, b); }
 static inline VI vi_mul(VI a, VI b) { return vmulq_s32(a, b); }
+/* All ones where a > b. */
+static inline VI vi_above(VI a, VI b) { return vreinterpretq_s32_u32(vcgtq_s32(a, b)); }
 template <int N> static inline VI vi_shr(VI a) {
-  return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), N));
+  if constexpr (N == 0) return a;
+  else return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), N));
 }
 template <int N> static inline VI vi_shl(VI a) { return vshlq_n_s32(a, N); }
 static inline VF vf_of(VI a) { return vcvtq_f32_s32(a); }
@@ -279,8 +400,38 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   w[3] = vreinterpretq_s32_s64(vzip2q_s64(b, d));
 }
 
+/* The low or high 16 bits of each lane as a half float. */
+static inline VF vf_of_high_halves(VI v) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vshrn_n_u32(vreinterpretq_u32_s32(v), 16)));
+}
 static inline VF vf_of_halves(VI low16) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(low16))));
+}
+/* A half float at `offset` of each row, of which 16 bytes can be read. */
+static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+  const uint64_t four = (uint64_t)load_u16(p[0] + offset) | (uint64_t)load_u16(p[1] + offset) << 16 |
+                        (uint64_t)load_u16(p[2] + offset) << 32 | (uint64_t)load_u16(p[3] + offset) << 48;
+  return vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(four)));
+}
+/* Four bytes at `offset` of each row. */
+static inline VI vi_gather(const uint8_t *const *p, int64_t offset) {
+  VI v = vdupq_n_s32(load_i32(p[0] + offset));
+  v = vsetq_lane_s32(load_i32(p[1] + offset), v, 1);
+  v = vsetq_lane_s32(load_i32(p[2] + offset), v, 2);
+  return vsetq_lane_s32(load_i32(p[3] + offset), v, 3);
+}
+
+/* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
+template <int B> static inline VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
+template <int B> static inline VI scale_signed(VI v) { return vshrq_n_s32(vi_shl<24 - 8 * B>(v), 24); }
+template <int B> static inline VI pair_unsigned(VI v) {
+  const VI t = vi_shr<8 * B>(v);
+  return vi_or(vi_and(t, vi_set(0xff)), vi_shl<8>(vi_and(t, vi_set(0xff00))));
+}
+template <int B> static inline VI pair_signed(VI v) {
+  const VI t = vi_shr<8 * B>(v);
+  const VI high = vi_or(vi_shl<8>(vi_and(t, vi_set(0xff))), vi_shl<16>(vi_and(t, vi_set(0xff00))));
+  return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(high), 8));
 }
 
 template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
@@ -327,7 +478,19 @@ static inline VF vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, VF v) { vst1q_f32(p, v); }
 static inline VF vf_set(float v) { return vdupq_n_f32(v); }
 static inline VF vf_fma(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
-static inline VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); } /* b when either is NaN */
+static inline VF vf_min(VF a, VF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+static inline VF vf_abs(VF v) { return vabsq_f32(v); }
+static inline float vf_highest(VF v) { return vmaxvq_f32(v); }
+static inline int32_t vi_sum(VI v) { return vaddvq_s32(v); }
+static inline VI vi_round_even(VF v) { return vcvtnq_s32_f32(v); }
+static inline VI vi_round_away(VF v) { return vcvtaq_s32_f32(v); }
+/* NF small numbers as bytes. */
+static inline void vi_store_bytes(int8_t *p, VI v) {
+  const int16x4_t h = vmovn_s32(v);
+  const int32_t four = vget_lane_s32(vreinterpret_s32_s8(vmovn_s16(vcombine_s16(h, h))), 0);
+  memcpy(p, &four, 4);
+}
 static inline VF vf_div(VF a, VF b) { return vdivq_f32(a, b); }
 static inline VF vf_load_halves(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
 static inline VF vf_load_bfloats(const uint8_t *p) {
@@ -349,7 +512,8 @@ static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
   vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
 }
 
-#else /* portable: plain code for weights, the compiler's generic vectors for floats */
+#else /* portable: plain code for integers, the compiler's generic vectors for floats */
+#define PM_PLAIN_INTEGERS
 
 typedef float VF __attribute__((vector_size(16)));
 typedef uint32_t VI __attribute__((vector_size(16)));

@@ -8,84 +8,117 @@
 
 namespace {
 
-/* Largest magnitude of n values (a multiple of 16); NaN is ignored. */
-static inline float largest_magnitude(const float *x, int64_t n) {
-  float lane[16] = {};
-  for (int64_t i = 0; i < n; i += 16)
-    for (int l = 0; l < 16; l++) {
-      const float a = fabsf(x[i + l]);
-      lane[l] = a > lane[l] ? a : lane[l];
-    }
-  for (int half = 8; half > 0; half /= 2)
-    for (int l = 0; l < half; l++) lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
-  return lane[0];
-}
+#if !defined(PM_PLAIN_INTEGERS)
 
-/* Rounds half away from zero; anything that is not in [-127, 127] is clamped into it. */
-static inline int32_t round_away(float y) {
-  y = y > 127.0f ? 127.0f : y >= -127.0f ? y : -127.0f;
-  const int32_t whole = (int32_t)y;
-  const float rest = y - (float)whole;
-  return whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
-}
+/* The bounds keep NaN and infinity from becoming undefined integers. */
+static inline VF bounded(VF v, float low) { return vf_min(vf_max(v, vf_set(low)), vf_set(127.0f)); }
 
 /* 32 values to int8 with one scale; returns the bits of the f16 scale. */
-static inline uint16_t quantise_block(const float *x, int8_t *q) {
-  const float largest = largest_magnitude(x, 32);
-  const float inverse = largest != 0.0f ? 127.0f / largest : 0.0f;
-  for (int i = 0; i < 32; i++) q[i] = (int8_t)round_away(x[i] * inverse);
+static inline uint16_t quantise_block(const float *x, int8_t *q, int32_t *sum) {
+  VF high = vf_set(0.0f);
+  for (int i = 0; i < 32; i += NF) high = vf_max(vf_abs(vf_load(x + i)), high);
+  const float largest = vf_highest(high);
+  const VF inverse = vf_set(largest != 0.0f ? 127.0f / largest : 0.0f);
+  VI total = vi_set(0);
+  for (int i = 0; i < 32; i += NF) {
+    const VI v = vi_round_away(bounded(vf_load(x + i) * inverse, -127.0f));
+    vi_store_bytes(q + i, v);
+    total = vi_add(total, v);
+  }
+  *sum = vi_sum(total);
   return float_to_half(largest / 127.0f);
 }
+
+/* 256 values to int8 with one scale, which is returned, and the sums of each 16. */
+static inline float quantise_super_block(const float *x, int8_t *q, int16_t *sum16) {
+  VF high = vf_set(0.0f), low = vf_set(0.0f);
+  for (int i = 0; i < 256; i += NF) {
+    const VF v = vf_load(x + i);
+    high = vf_max(v, high);
+    low = vf_max(vf_set(0.0f) - v, low);
+  }
+  const float most = vf_highest(high), least = vf_highest(low);
+  /* The sign of the scale makes the first of the largest values -127. */
+  float largest = most > least ? most : -least;
+  if (most == least)
+    for (int i = 0; i < 256; i++)
+      if (fabsf(x[i]) == most) {
+        largest = x[i];
+        break;
+      }
+  const float inverse = largest != 0.0f ? -127.0f / largest : 0.0f;
+  for (int s = 0; s < 16; s++) {
+    VI total = vi_set(0);
+    for (int i = 0; i < 16; i += NF) {
+      const VI v = vi_round_even(bounded(vf_load(x + s * 16 + i) * vf_set(inverse), -128.0f));
+      vi_store_bytes(q + s * 16 + i, v);
+      total = vi_add(total, v);
+    }
+    sum16[s] = (int16_t)vi_sum(total);
+  }
+  return largest != 0.0f ? 1.0f / inverse : 0.0f;
+}
+
+#else
+
+static inline float bounded(float y, float low) { return y > 127.0f ? 127.0f : y > low ? y : low; }
+
+static inline uint16_t quantise_block(const float *x, int8_t *q, int32_t *sum) {
+  float largest = 0.0f;
+  for (int i = 0; i < 32; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+  const float inverse = largest != 0.0f ? 127.0f / largest : 0.0f;
+  int32_t total = 0;
+  for (int i = 0; i < 32; i++) {
+    const float y = bounded(x[i] * inverse, -127.0f);
+    const int32_t whole = (int32_t)y;
+    const float rest = y - (float)whole; /* exact: ties go away from zero */
+    const int32_t v = whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
+    q[i] = (int8_t)v;
+    total += v;
+  }
+  *sum = total;
+  return float_to_half(largest / 127.0f);
+}
+
+static inline float quantise_super_block(const float *x, int8_t *q, int16_t *sum16) {
+  float magnitude = 0.0f, largest = 0.0f;
+  for (int i = 0; i < 256; i++)
+    if (fabsf(x[i]) > magnitude) {
+      magnitude = fabsf(x[i]);
+      largest = x[i];
+    }
+  const float inverse = largest != 0.0f ? -127.0f / largest : 0.0f;
+  for (int s = 0; s < 16; s++) {
+    int32_t total = 0;
+    for (int i = s * 16; i < s * 16 + 16; i++) {
+      /* The low bits of y + 1.5 * 2^23 are y rounded to nearest even. */
+      const float y = bounded(x[i] * inverse, -128.0f) + 12582912.0f;
+      const int32_t v = (int32_t)(bits_of_float(y) & 0x7fffffu) - 0x400000;
+      q[i] = (int8_t)v;
+      total += v;
+    }
+    sum16[s] = (int16_t)total;
+  }
+  return largest != 0.0f ? 1.0f / inverse : 0.0f;
+}
+
+#endif
 
 static void quantise_small(const float *x, int64_t cols, uint8_t *out) {
   int8_t *q = (int8_t *)out;
   float *d = (float *)(out + SmallActivation::d_offset(cols));
   int32_t *sum = (int32_t *)(out + SmallActivation::sum_offset(cols));
-  for (int64_t b = 0; b < cols / 32; b++) {
-    d[b] = half_to_float(quantise_block(x + b * 32, q + b * 32));
-    int32_t s = 0;
-    for (int i = 0; i < 32; i++) s += q[b * 32 + i];
-    sum[b] = s;
-  }
+  for (int64_t b = 0; b < cols / 32; b++)
+    d[b] = half_to_float(quantise_block(x + b * 32, q + b * 32, &sum[b]));
 }
 
 static void quantise_super(const float *x, int64_t cols, uint8_t *out) {
-  int8_t *all = (int8_t *)out;
+  int8_t *q = (int8_t *)out;
   float *d = (float *)(out + SuperActivation::d_offset(cols));
   int16_t *sum16 = (int16_t *)(out + SuperActivation::sum16_offset(cols));
   int16_t *sum32 = (int16_t *)(out + SuperActivation::sum32_offset(cols));
-  for (int64_t b = 0; b < cols / 256; b++) {
-    const float *v = x + b * 256;
-    int8_t *q = all + b * 256;
-    const float largest = largest_magnitude(v, 256);
-    if (largest == 0.0f) {
-      memset(q, 0, 256);
-      d[b] = 0.0f;
-    } else {
-      /* The sign of the scale makes the first largest value -127. */
-      float signed_largest = largest;
-      for (int i = 0; i < 256; i++)
-        if (fabsf(v[i]) == largest) {
-          signed_largest = v[i];
-          break;
-        }
-      const float inverse = -127.0f / signed_largest;
-      for (int i = 0; i < 256; i++) {
-        float y = v[i] * inverse;
-        y = y > 127.0f ? 127.0f : y >= -128.0f ? y : -128.0f;
-        /* The low bits of y + 1.5 * 2^23 are y rounded to nearest even. */
-        const int32_t rounded = (int32_t)(bits_of_float(y + 12582912.0f) & 0x7fffffu) - 0x400000;
-        q[i] = (int8_t)rounded;
-      }
-      d[b] = 1.0f / inverse;
-    }
-    for (int s = 0; s < 16; s++) {
-      int32_t total = 0;
-      for (int i = 0; i < 16; i++) total += q[s * 16 + i];
-      sum16[b * 16 + s] = (int16_t)total;
-    }
-    for (int s = 0; s < 8; s++) sum32[b * 8 + s] = (int16_t)(sum16[b * 16 + 2 * s] + sum16[b * 16 + 2 * s + 1]);
-  }
+  for (int64_t b = 0; b < cols / 256; b++) d[b] = quantise_super_block(x + b * 256, q + b * 256, sum16 + b * 16);
+  for (int64_t s = 0; s < cols / 32; s++) sum32[s] = (int16_t)(sum16[2 * s] + sum16[2 * s + 1]);
 }
 
 static void store_halves(const float *x, int64_t n, uint8_t *out) {
@@ -99,7 +132,8 @@ static void store_halves(const float *x, int64_t n, uint8_t *out) {
 
 static void store_q8(const float *x, int64_t n, uint8_t *out) {
   for (int64_t b = 0; b < n / 32; b++) {
-    const uint16_t d = quantise_block(x + b * 32, (int8_t *)(out + b * 34 + 2));
+    int32_t sum;
+    const uint16_t d = quantise_block(x + b * 32, (int8_t *)(out + b * 34 + 2), &sum);
     memcpy(out + b * 34, &d, 2);
   }
 }
