@@ -57,7 +57,10 @@ export async function bundle({ types = false } = {}) {
     const path = join(dist, 'chunks', name);
     if (!kept.has(path)) await rm(path, { force: true });
   }
-  if (types) emitTypes();
+  if (types) {
+    await rm(join(dist, 'types'), { recursive: true, force: true });
+    emitTypes();
+  }
   await writeFile(STAMP, sources);
 }
 
