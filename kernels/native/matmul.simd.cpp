@@ -28,16 +28,24 @@ struct BF16 {
   static inline float scalar(const uint8_t *p) { return bfloat_to_float(load_u16(p)); }
 };
 
+/* Rows are computed several at once, an order that hardware prefetchers follow badly, and single lines a little
+ * ahead of it come too late. So what comes next is fetched in the order of addresses. A line that is not there is
+ * not fetched: running over the end of a matrix does no harm. */
+static inline void fetch_line(const uint8_t *p) { __builtin_prefetch(p); }
+
 /* ROWS x COLS dot products. Each has two accumulators (even and odd vectors), added at the end; the tail is
  * padded with zeros, so every tile shape does the same operations per product. */
 template <class T, int ROWS, int TOKENS>
-static inline void float_tile(const uint8_t *const *rows, int64_t cols, const float *const *xs, float *out) {
+static inline void float_tile(const uint8_t *const *rows, int64_t cols, const float *const *xs, float *out,
+                              const uint8_t *ahead) {
   VF even[ROWS][TOKENS], odd[ROWS][TOKENS];
   for (int r = 0; r < ROWS; r++)
     for (int t = 0; t < TOKENS; t++) even[r][t] = odd[r][t] = vf_set(0.0f);
   int64_t k = 0;
   for (; k + 2 * NF <= cols; k += 2 * NF) {
     VF w0[ROWS], w1[ROWS];
+    if (TOKENS == 1 && ROWS > 1 && T::BYTES == 2) /* float32 rows are long, and fetched well enough as they are */
+      for (int line = 0; line < ROWS * 2 * NF * T::BYTES; line += 64) fetch_line(ahead + k * ROWS * T::BYTES + line);
     for (int r = 0; r < ROWS; r++) {
       w0[r] = T::load(rows[r] + k * T::BYTES);
       w1[r] = T::load(rows[r] + (k + NF) * T::BYTES);
@@ -86,7 +94,7 @@ static inline void float_block(const MatmulJob &job, int64_t index, int32_t toke
     rows[r] = job.data + number[r] * job.row_bytes;
   }
   for (int t = 0; t < TOKENS; t++) xs[t] = (const float *)job.xs[token + t];
-  float_tile<T, ROWS, TOKENS>(rows, job.cols, xs, result);
+  float_tile<T, ROWS, TOKENS>(rows, job.cols, xs, result, rows[0] + ROWS * job.row_bytes);
   for (int t = 0; t < TOKENS; t++)
     for (int r = 0; r < ROWS; r++) job.outs[token + t][job.out_offset + number[r]] = result[t * ROWS + r];
 }
@@ -435,50 +443,49 @@ static inline void put(float *out, const int64_t *number, int rows, VF v) {
   for (int r = 0; r < rows; r++) out[number[r]] = lane[r];
 }
 
-/* Fetches the next panel while one is computed, in the order of addresses: a panel is read eight (or so) rows at
- * once, an order that hardware prefetchers follow badly, and single lines ahead of it come too late. */
-struct NextPanel {
-  const uint8_t *const *runs;
-  int64_t run_bytes, offset;
-  int run, count;
-
-  /* A panel of neighbouring rows is one run, listed rows are one each. */
-  NextPanel(const MatmulJob &job, const uint8_t *const *rows, bool exists)
-      : runs(rows), run_bytes(job.row_list ? job.row_bytes : LANES * job.row_bytes), offset(0), run(0),
-        count(!exists ? 0 : job.row_list ? LANES : 1) {}
+/* Fetches the listed rows of the next panel while one is computed. */
+struct ListedRows {
+  const uint8_t *const *rows;
+  int64_t row_bytes, offset = 0;
+  int row = 0, count;
 
   inline void fetch(int lines) {
     for (int i = 0; i < lines; i++) {
-      if (run >= count) return;
-      __builtin_prefetch(runs[run] + offset);
+      if (row >= count) return;
+      fetch_line(rows[row] + offset);
       offset += 64;
-      if (offset >= run_bytes) {
+      if (offset >= row_bytes) {
         offset = 0;
-        run++;
+        row++;
       }
     }
   }
 };
 
-template <class Family> static void panel_matvec(const MatmulJob &job) {
+template <class Family, bool LISTED> static void panel_matvec(const MatmulJob &job) {
   const auto x = Family::X::at(job.xs[0], job.cols);
-  const int64_t blocks = job.cols / Family::BLOCK;
+  const int64_t blocks = job.cols / Family::BLOCK, panel_bytes = LANES * job.row_bytes;
   constexpr int LINES = (LANES * Family::BYTES + 63) / 64;
   const uint8_t *p[LANES], *next[LANES];
   int64_t number[LANES], next_number[LANES];
   int next_rows = panel_rows(job, job.first, next, next_number);
-  NextPanel(job, next, true).fetch(128);
+  for (int64_t at = 0; at < panel_bytes && at < 8192; at += 64)
+    if (!LISTED) fetch_line(next[0] + at);
   for (int64_t index = job.first; index < job.last; index += LANES) {
     const int rows = next_rows;
     memcpy(p, next, sizeof p);
     memcpy(number, next_number, sizeof number);
     const bool more = index + LANES < job.last;
     if (more) next_rows = panel_rows(job, index + LANES, next, next_number);
-    NextPanel ahead(job, next, more);
+    ListedRows listed{next, job.row_bytes, 0, 0, LISTED && more ? LANES : 0};
+    const uint8_t *ahead = p[0] + panel_bytes;
     VF acc = vf_set(0.0f);
     typename Family::Panel w;
     for (int64_t b = 0; b < blocks; b++) {
-      ahead.fetch(LINES);
+      if (LISTED) listed.fetch(LINES);
+      else
+        for (int i = 0; i < LINES; i++) fetch_line(ahead + 64 * i);
+      ahead += LANES * Family::BYTES;
       Family::load(p, b * Family::BYTES, w);
       acc = Family::step(w, x, b, acc);
     }
@@ -527,7 +534,8 @@ template <class Family> static void panel_batch(const MatmulJob &job) {
 }
 
 template <class Family> static void quantised_matmul(const MatmulJob &job) {
-  if (job.n == 1) panel_matvec<Family>(job);
+  if (job.n == 1 && job.row_list) panel_matvec<Family, true>(job);
+  else if (job.n == 1) panel_matvec<Family, false>(job);
   else panel_batch<Family>(job);
 }
 
