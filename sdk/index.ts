@@ -1,5 +1,5 @@
 /** PocketMoE: mixture-of-experts language models bigger than a device's memory. This is what an app imports. */
-export { openModel, type Model } from './runtime/model.js';
+export { openModel, type Model, type OpenOptions } from './runtime/model.js';
 export type { Session, Generation } from './runtime/session.js';
 export type { GenerateOptions, GenerationSummary, Piece, FinishReason } from './runtime/generation.js';
 export type { EngineOptions } from './runtime/engine-options.js';

@@ -8,7 +8,7 @@ export async function withModel<T>(
   options: EngineOptions,
   use: (model: Model) => Promise<T>,
 ): Promise<T> {
-  const model = await terminal.untilAborted(openModel(path, options));
+  const model = await openModel(path, { ...options, signal: terminal.signal });
   try {
     for (const warning of model.description.warnings) terminal.note(`Warning: ${warning}`);
     return await use(model);

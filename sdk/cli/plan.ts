@@ -15,7 +15,7 @@ export async function run(
   flags: Record<string, unknown>,
 ): Promise<number> {
   const [path] = args as [string];
-  const found = await terminal.untilAborted(plan(path, engineOptions(flags)));
+  const found = await plan(path, { ...engineOptions(flags), signal: terminal.signal });
   terminal.result(found, lines(found));
   return 0;
 }

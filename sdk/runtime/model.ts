@@ -9,14 +9,19 @@ import type { EngineStatistics, ModelDescription, Prompt } from './protocol.js';
 import { answers, Session } from './session.js';
 import { WorkerLink } from './worker-link.js';
 
+/** How to open a model, and a signal to give up with. */
+export interface OpenOptions extends EngineOptions {
+  signal?: AbortSignal;
+}
+
 /** An open model. Computation runs in a worker thread; the app's event loop never waits for it. */
 export class Model {
   private constructor(private readonly link: WorkerLink) {}
 
   /** See {@link openModel}. */
-  static async open(path: string, options: EngineOptions): Promise<Model> {
+  static async open(path: string, { signal, ...options }: OpenOptions): Promise<Model> {
     resolveOptions(options); // bad options are named before a thread starts
-    return new Model(await WorkerLink.start({ path, options }));
+    return new Model(await WorkerLink.start({ path, options }, signal));
   }
 
   get description(): ModelDescription {
@@ -103,8 +108,9 @@ function asPrompt(prompt: string | readonly number[] | readonly ChatMessage[]): 
 
 /**
  * Opens a GGUF file, a split set (any part) or a package.
- * Throws ModelFormatError, UnsupportedError, MemoryBudgetError, FlashError or OptionError, each with a code and a hint.
+ * Throws ModelFormatError, UnsupportedError, MemoryBudgetError, FlashError or OptionError, each with a code and a hint;
+ * the signal's reason when aborted.
  */
-export function openModel(path: string, options: EngineOptions = {}): Promise<Model> {
+export function openModel(path: string, options: OpenOptions = {}): Promise<Model> {
   return Model.open(path, options);
 }

@@ -7,7 +7,8 @@ import { MemoryBudgetError } from '../error.js';
 import { openModelFile } from '../model/open-model-file.js';
 import { divideMemory, type Budget } from './budget.js';
 import { DenseWeights } from './dense-weights.js';
-import { type EngineOptions, resolveOptions } from './engine-options.js';
+import { resolveOptions } from './engine-options.js';
+import type { OpenOptions } from './model.js';
 import { availableMemory } from './process-memory.js';
 
 /** Weights multiplied to measure how fast this machine gets through them. */
@@ -55,7 +56,7 @@ export interface Plan {
  * Measures flash on the model's own file and one matrix product; takes about half a second.
  * Throws the same errors as openModel, except that too little memory is an answer (`fits: false`), not an error.
  */
-export async function plan(path: string, options: EngineOptions = {}): Promise<Plan> {
+export async function plan(path: string, { signal, ...options }: OpenOptions = {}): Promise<Plan> {
   const resolved = resolveOptions(options);
   const file = await openModelFile(path);
   const family = findFamily(file.architecture, path);
@@ -82,7 +83,10 @@ export async function plan(path: string, options: EngineOptions = {}): Promise<P
 
   const layer = file.experts.values().next().value!;
   const piece = layer.pieces[0]![0]!;
-  const flash = await probe(file.files[piece.file]!, { extentBytes: piece.length });
+  const flash = await probe(file.files[piece.file]!, {
+    extentBytes: piece.length,
+    ...(signal && { signal }),
+  });
   const { kernels } = openKernels({ threads: resolved.threads });
   let weightBytesPerSecond: number;
   try {

@@ -29,18 +29,27 @@ export class WorkerLink {
     );
   }
 
-  /** Starts a worker and waits until its model is open. Throws the model's typed error. */
-  static async start(data: WorkerData): Promise<WorkerLink> {
+  /** Starts a worker and waits until its model is open. Throws the model's typed error, or the signal's reason. */
+  static async start(data: WorkerData, signal?: AbortSignal): Promise<WorkerLink> {
+    signal?.throwIfAborted();
     const worker = new Worker(join(packageRoot(), 'dist', 'engine-worker.js'), {
       workerData: data,
       name: 'pocketmoe-engine',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
     });
+    let give = () => {};
     const answer = await new Promise<Answer>((resolve, reject) => {
+      give = () => reject(signal!.reason as Error);
+      signal?.addEventListener('abort', give, { once: true });
       worker.once('message', resolve);
       worker.once('error', reject);
       worker.once('exit', (code) => reject(new Error(`the engine worker ended with code ${code}`)));
-    });
+    })
+      .catch(async (error: unknown) => {
+        await worker.terminate();
+        throw error;
+      })
+      .finally(() => signal?.removeEventListener('abort', give));
     if (answer.type === 'open') return new WorkerLink(worker, answer.model);
     await worker.terminate();
     throw answer.type === 'failed'

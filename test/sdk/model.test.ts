@@ -118,6 +118,16 @@ describe('cancelling', () => {
     await session.close();
   });
 
+  test('opening and planning', async () => {
+    const controller = new AbortController();
+    const opening = openModel(DEMO, { signal: controller.signal });
+    const reason = new Error('no longer wanted');
+    controller.abort(reason);
+    await expect(opening).rejects.toBe(reason);
+    await expect(openModel(DEMO, { signal: controller.signal })).rejects.toBe(reason);
+    await expect(plan(DEMO, { signal: controller.signal })).rejects.toBe(reason);
+  });
+
   test('leaving the loop early frees the session', async () => {
     const session = model.createSession();
     for await (const _ of session.generate('Call me', { maxTokens: 200 })) break;
