@@ -1,7 +1,7 @@
 /* Choice of experts. */
+#include "descending_sort.h"
 #include "exports.h"
 
-#include <algorithm>
 #include <math.h>
 #include <string.h>
 
@@ -23,11 +23,10 @@ void softmax(const float *x, int32_t n, float *out) {
   for (int32_t i = 0; i < n; i++) out[i] *= inverse;
 }
 
-/* Ids of n scores, best first. std::sort of the GNU library, because it is what ggml sorts with and saturated
- * routers have many equal scores: which of them come first decides which experts run. */
+/* Ids of n scores, best first. */
 void order(const float *score, int32_t n, int32_t *ids) {
   for (int32_t i = 0; i < n; i++) ids[i] = i;
-  std::sort(ids, ids + n, [score](int32_t a, int32_t b) { return score[a] > score[b]; });
+  pm::DescendingSort::sort(ids, n, score);
 }
 
 } // namespace
