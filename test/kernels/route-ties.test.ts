@@ -1,6 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Gating } from '../../kernels/kernels.js';
-import { sortDescending } from '../../kernels/reference/descending-sort.js';
 import { SideBySide } from './compare.js';
 import { Random } from './random.js';
 
