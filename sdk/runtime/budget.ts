@@ -7,10 +7,10 @@ import { kvBytes } from './kv-cache.js';
 import { formatBytes } from './memory-size.js';
 import { activationBytes } from './pass.js';
 
-/** Node, both isolates, the library, flash lanes and their stacks: measured, see docs/architecture.md. */
+/** Node, both isolates, the library, lanes and stacks: 82 MiB were measured with the demo model, see docs/benchmarks.md. */
 const RUNTIME_BYTES = 88 << 20;
-/** JavaScript heap per vocabulary entry: token text, merge rank, lookup tables. Measured on 152k entries. */
-const RUNTIME_BYTES_PER_TOKEN = 420;
+/** Header and tokenizer per vocabulary entry: 16 MiB were measured with 152,000 entries; the rest is for collection. */
+const RUNTIME_BYTES_PER_TOKEN = 160;
 /** Kernel scratch per token of a batch and per float of the widest activation. */
 const SCRATCH_FACTOR = 6;
 
