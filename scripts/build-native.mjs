@@ -1,9 +1,10 @@
 // Builds build/libpocketmoe.so from kernels/native and firmware-bridge/flash with the system's C++ compiler.
 //
-//   node scripts/build-native.mjs [--optional] [--sanitize] [--target arm64] [--cxx COMPILER] [--force]
+//   node scripts/build-native.mjs [--optional] [--sanitize] [--selftest] [--target arm64] [--cxx COMPILER] [--force]
 //
 // --optional   no compiler, or a failing one, is a warning and exit code 0: the TypeScript reference runs then
 // --sanitize   AddressSanitizer and UBSan, into build/sanitize/
+// --selftest   builds and runs the self-test of the kernels as well (arm64 elsewhere: with qemu-aarch64-static)
 // --target     arm64: cross-compile with aarch64-linux-gnu-g++, into build/arm64/
 //
 // Only what changed is compiled again: each object remembers the command that made it and the files it read.
@@ -45,16 +46,24 @@ const ISAS = {
 
 /** Reads the command line; throws on what it does not know. */
 function readOptions(args) {
-  const options = { optional: false, sanitize: false, force: false, target: process.arch, cxx: '' };
+  const options = {
+    optional: false,
+    sanitize: false,
+    selftest: false,
+    force: false,
+    target: process.arch,
+    cxx: '',
+  };
   for (let i = 0; i < args.length; i++) {
     const arg = args[i];
     if (arg === '--optional') options.optional = true;
     else if (arg === '--sanitize') options.sanitize = true;
+    else if (arg === '--selftest') options.selftest = true;
     else if (arg === '--force') options.force = true;
     else if ((arg === '--target' || arg === '--cxx') && args[i + 1]) options[arg.slice(2)] = args[++i];
     else
       throw new Error(
-        `unknown option ${arg}; known: --optional --sanitize --force --target ARCH --cxx COMPILER`,
+        `unknown option ${arg}; known: --optional --sanitize --selftest --force --target ARCH --cxx COMPILER`,
       );
   }
   return options;
@@ -154,11 +163,8 @@ async function build(options) {
   const compiler = findCompiler(options);
   if (!compiler) throw new Error('no C++ compiler was found');
   const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0];
-  const directory = options.sanitize
-    ? join(root, 'build/sanitize')
-    : options.target === process.arch
-      ? join(root, 'build')
-      : join(root, 'build', options.target);
+  const cross = options.target !== process.arch;
+  const directory = join(root, 'build', cross ? options.target : '', options.sanitize ? 'sanitize' : '');
   mkdirSync(join(directory, 'obj'), { recursive: true });
 
   const objects = plan(directory, options);
@@ -195,6 +201,26 @@ async function build(options) {
   console.log(
     `${relative(root, library)}: ${stale.length} of ${objects.length} objects compiled with ${compiler} in ${seconds} s`,
   );
+  if (options.selftest) await selftest(compiler, directory, cross, options, inputs);
+}
+
+/** Links the self-test with the library's objects and runs it; throws when it fails. */
+async function selftest(compiler, directory, cross, options, objects) {
+  const program = join(directory, 'selftest');
+  const flags = ['-std=c++20', '-O1', '-Wall', '-Wextra', '-pthread'];
+  if (options.sanitize) flags.push('-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined');
+  // An emulator has no libraries of the other machine.
+  if (cross) flags.push('-static');
+  const made = await run(compiler, [
+    ...flags,
+    ...['-o', program, 'kernels/native/selftest/selftest.cpp'],
+    ...objects,
+  ]);
+  if (!made.ok) throw new Error(`${compiler} could not make the self-test:\n${made.output}`);
+  const command = cross ? ['qemu-aarch64-static', '-cpu', 'max', program] : [program];
+  const result = await run(command[0], command.slice(1));
+  process.stdout.write(result.output);
+  if (!result.ok) throw new Error(`the self-test failed (${command.join(' ')})`);
 }
 
 let options = { optional: process.argv.includes('--optional') };
