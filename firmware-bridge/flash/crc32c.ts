@@ -1,4 +1,4 @@
-/** CRC32C (Castagnoli, RFC 3720 B.4) where no native library computes it. Eight tables, eight bytes a step. */
+/** CRC32C (Castagnoli, RFC 3720 B.4) in TypeScript: for packing, and where no native library reads. Eight bytes a step. */
 
 const POLYNOMIAL = 0x82f63b78;
 

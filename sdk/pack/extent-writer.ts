@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { ModelFormatError } from '../error.js';
 import { openError } from '../model/byte-source.js';
-import { crc32c } from '../model/crc32c.js';
+import { crc32c } from '../../firmware-bridge/flash/crc32c.js';
 import { EXTENT_ALIGNMENT } from '../model/package-manifest.js';
 import type { WrittenExtent } from './pack-journal.js';
 import type { Copy, PlannedExtent } from './package-plan.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ModelFormatError } from '../error.js';
-import { crc32c } from '../model/crc32c.js';
+import { crc32c } from '../../firmware-bridge/flash/crc32c.js';
 import { openGguf } from '../model/gguf-model.js';
 import { isPackage } from '../model/open-model-file.js';
 import { namedExtents, readManifest, type NamedExtent } from '../model/package-manifest.js';

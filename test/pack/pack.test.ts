@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { crc32c } from '../../sdk/model/crc32c.js';
+import { crc32c } from '../../firmware-bridge/flash/crc32c.js';
 import { openGguf } from '../../sdk/model/gguf-model.js';
 import { openModelFile } from '../../sdk/model/open-model-file.js';
 import type { ModelFile } from '../../sdk/model/model-file.js';
