@@ -3,7 +3,7 @@ export { openModel, type Model, type OpenOptions } from './runtime/model.js';
 export type { Session, Generation } from './runtime/session.js';
 export type { GenerateOptions, GenerationSummary, Piece, FinishReason } from './runtime/generation.js';
 export type { EngineOptions } from './runtime/engine-options.js';
-export type { EngineStatistics, ModelDescription } from './runtime/protocol.js';
+export type { EngineLimits, EngineStatistics, ModelDescription } from './runtime/protocol.js';
 export type { ExpertStatistics } from './experts/expert-statistics.js';
 export type { ChatMessage } from './tokenizer/chat-template.js';
 export { plan, type Plan } from './runtime/plan.js';

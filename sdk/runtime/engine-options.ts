@@ -44,15 +44,35 @@ export interface ResolvedOptions {
   readonly expertSlots: number | undefined;
 }
 
+const MOST_THREADS = 256;
+const MOST_LANES = 64;
+
+/** A whole number from 1 to `max`, or undefined. Throws OptionError naming the option. */
+function wholeNumber(name: string, value: unknown, max: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max)
+    throw new OptionError(
+      `option/${name}`,
+      `${name} is ${String(value)}`,
+      `Give a whole number from 1 to ${max}.`,
+    );
+  return value;
+}
+
+/** Checks limits that are given while running. Throws OptionError ("option/threads", "option/lanes"). */
+export function checkLimits(limits: { threads?: number | undefined; lanes?: number | undefined }): {
+  threads: number | undefined;
+  lanes: number | undefined;
+} {
+  return {
+    threads: wholeNumber('threads', limits.threads, MOST_THREADS),
+    lanes: wholeNumber('lanes', limits.lanes, MOST_LANES),
+  };
+}
+
 /** Checks every option. Throws OptionError naming the option and what it takes. */
 export function resolveOptions(options: EngineOptions): ResolvedOptions {
-  const whole = (name: keyof EngineOptions, max: number): number | undefined => {
-    const value = options[name];
-    if (value === undefined) return undefined;
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > max)
-      throw new OptionError(`option/${name}`, `${name} is ${value}`, `Give a whole number from 1 to ${max}.`);
-    return value;
-  };
+  const whole = (name: keyof EngineOptions, max: number) => wholeNumber(name, options[name], max);
   const one = <T extends string>(name: keyof EngineOptions, allowed: readonly T[]): T | undefined => {
     const value = options[name];
     if (value === undefined) return undefined;
@@ -67,12 +87,12 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   return {
     memory: options.memory === undefined ? undefined : parseMemorySize(options.memory),
     contextLength: whole('contextLength', 16_777_216),
-    threads: whole('threads', 256) ?? availableParallelism(),
+    threads: whole('threads', MOST_THREADS) ?? availableParallelism(),
     kv: one('kv', ['f16', 'q8_0', 'f32']) ?? 'f16',
     batch: whole('batch', 4096),
     policy: options.policy,
     flash: one('flash', ['auto', 'direct', 'buffered']) ?? 'auto',
-    lanes: whole('lanes', 64),
+    lanes: whole('lanes', MOST_LANES),
     flashBackend: one('flashBackend', ['pread', 'io_uring']),
     expertSlots: whole('expertSlots', 1_000_000),
   };

@@ -171,6 +171,9 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
       case 'setMemory':
         engine.setMemory(request.bytes);
         return engine.experts.slots.count;
+      case 'setLimits':
+        engine.setLimits(request);
+        return engine.limits;
       case 'statistics':
         return engine.statistics();
       case 'trace': {

@@ -20,7 +20,7 @@ import {
   slotClasses,
 } from './budget.js';
 import { DenseWeights } from './dense-weights.js';
-import type { ResolvedOptions } from './engine-options.js';
+import { checkLimits, type ResolvedOptions } from './engine-options.js';
 import { kvBytes, KvCache } from './kv-cache.js';
 import { formatBytes } from './memory-size.js';
 import { type LogitsSink, Pass } from './pass.js';
@@ -38,12 +38,24 @@ export interface FlashSetting {
   readonly measured: boolean;
 }
 
+/** What bounds speed and heat while running. Neither changes a result. */
+export interface EngineLimits {
+  /** Compute threads. */
+  readonly threads: number;
+  /** Flash reads in flight at most. */
+  readonly lanes: number;
+}
+
 /** Cumulative counters of an engine. */
 export interface EngineStatistics {
   readonly experts: ExpertStatistics;
   readonly expertsByLayer: ReadonlyMap<number, ExpertStatistics>;
   /** Tokens that went through the layers. */
   readonly tokens: number;
+  /** Passes that computed a single token, as decoding does, and the nanoseconds they took together. */
+  readonly decode: { tokens: number; ns: number };
+  /** In force now. */
+  readonly limits: EngineLimits;
   readonly slots: { count: number; bytes: number; resident: number };
   readonly flash: { reads: number; bytes: number; failed: number; corrupt: number };
   readonly memory: { budgetBytes: number; residentBytes: number; peakBytes: number };
@@ -60,6 +72,8 @@ export class Engine {
   /** The budget in force. */
   #memory: number;
   #tokens = 0;
+  readonly #decode = { tokens: 0, ns: 0 };
+  #lanes: number;
   #batchIds: Int32Array;
 
   private constructor(
@@ -82,6 +96,7 @@ export class Engine {
   ) {
     this.#given = options.memory;
     this.#memory = budget.totalBytes;
+    this.#lanes = flashSetting.lanes;
     this.#batchIds = new Int32Array(pass.batch);
   }
 
@@ -186,6 +201,7 @@ export class Engine {
         `the conversation needs ${kv.length + ids.length} tokens, its context holds ${kv.contextLength}`,
         'Open the model with a larger contextLength, or start a new session.',
       );
+    const begun = performance.now();
     const batch = this.#batchIds.subarray(0, ids.length);
     batch.set(ids);
     this.pass.begin(kv, batch, outputs, sink, interrupted);
@@ -196,12 +212,29 @@ export class Engine {
       throw error;
     }
     this.#tokens += ids.length;
+    if (ids.length === 1) {
+      this.#decode.tokens++;
+      this.#decode.ns += Math.round((performance.now() - begun) * 1e6);
+    }
   }
 
   /** A new memory budget, effective at once. Throws MemoryBudgetError; then the old one stays. */
   setMemory(bytes: number): void {
     this.#divide(0, bytes);
     this.#given = bytes;
+  }
+
+  get limits(): EngineLimits {
+    return { threads: this.kernels.threads, lanes: this.#lanes };
+  }
+
+  /** Changes threads or lanes between passes; results stay the same bit for bit. Throws OptionError; then both stay. */
+  setLimits(limits: Parameters<typeof checkLimits>[0]): void {
+    const { threads, lanes } = checkLimits(limits);
+    if (threads !== undefined) this.kernels.setThreads(threads);
+    if (lanes === undefined) return;
+    this.flash.setLanes(lanes);
+    this.#lanes = lanes;
   }
 
   statistics(): EngineStatistics {
@@ -211,6 +244,8 @@ export class Engine {
       experts: totalExpertStatistics([...byLayer.values()]),
       expertsByLayer: byLayer,
       tokens: this.#tokens,
+      decode: { ...this.#decode },
+      limits: this.limits,
       slots: { ...this.experts.slots, resident: this.experts.residents() },
       flash: { reads, bytes, failed, corrupt },
       memory: { budgetBytes: this.#memory, ...processMemory() },

@@ -2,10 +2,10 @@ import { OptionError } from '../error.js';
 import { decodeTrace } from '../experts/trace-file.js';
 import type { RoutingTrace } from '../experts/trace.js';
 import type { ChatMessage } from '../tokenizer/chat-template.js';
-import { type EngineOptions, resolveOptions } from './engine-options.js';
+import { checkLimits, type EngineOptions, resolveOptions } from './engine-options.js';
 import type { Score } from './evaluator.js';
 import { parseMemorySize } from './memory-size.js';
-import type { EngineStatistics, ModelDescription, Prompt } from './protocol.js';
+import type { EngineLimits, EngineStatistics, ModelDescription, Prompt } from './protocol.js';
 import { answers, Session } from './session.js';
 import { WorkerLink } from './worker-link.js';
 
@@ -50,6 +50,15 @@ export class Model {
    */
   setMemory(memory: string | number): Promise<number> {
     return this.link.call({ type: 'setMemory', bytes: parseMemorySize(memory) });
+  }
+
+  /**
+   * Compute threads (1 to 256) and flash reads in flight (1 to 64), effective from the next token on, also while
+   * generating; what is not given stays. Results stay the same bit for bit. Returns the limits in force.
+   * Throws OptionError; then nothing changes.
+   */
+  async setLimits(limits: Partial<EngineLimits>): Promise<EngineLimits> {
+    return this.link.call({ type: 'setLimits', ...checkLimits(limits) });
   }
 
   /** Token ids of a text or a conversation, as the model would see them. */

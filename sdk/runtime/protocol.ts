@@ -1,6 +1,6 @@
 import type { ErrorReport } from '../error.js';
 import type { ChatMessage } from '../tokenizer/chat-template.js';
-import type { EngineStatistics, FlashSetting } from './engine.js';
+import type { EngineLimits, EngineStatistics, FlashSetting } from './engine.js';
 import type { EngineOptions } from './engine-options.js';
 import type { GenerationSummary, Piece } from './generation.js';
 
@@ -41,6 +41,12 @@ export type Request =
     }
   | { readonly type: 'tokenize'; readonly id: number; readonly prompt: Prompt }
   | { readonly type: 'setMemory'; readonly id: number; readonly bytes: number }
+  | {
+      readonly type: 'setLimits';
+      readonly id: number;
+      readonly threads: number | undefined;
+      readonly lanes: number | undefined;
+    }
   | { readonly type: 'statistics'; readonly id: number }
   | { readonly type: 'trace'; readonly id: number; readonly enabled: boolean }
   | { readonly type: 'close'; readonly id: number };
@@ -57,6 +63,7 @@ export interface ModelDescription {
   readonly usedExperts: number;
   readonly contextLength: number;
   readonly isa: string;
+  /** As opened; {@link EngineStatistics.limits} tells those in force. */
   readonly threads: number;
   readonly policy: string;
   readonly flash: FlashSetting;
@@ -74,4 +81,4 @@ export type Answer =
   | { readonly type: 'row'; readonly id: number; readonly logits: Float32Array }
   | { readonly type: 'end'; readonly id: number; readonly summary: GenerationSummary };
 
-export type { EngineStatistics };
+export type { EngineLimits, EngineStatistics };

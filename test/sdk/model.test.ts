@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { MemoryBudgetError, openModel, OptionError, plan, type Model } from '../../sdk/index.js';
+import {
+  MemoryBudgetError,
+  openModel,
+  OptionError,
+  plan,
+  type EngineLimits,
+  type Model,
+} from '../../sdk/index.js';
 
 /** The public surface on the demo model: the engine worker from dist/, as an app uses it. */
 const DEMO = 'models/home-assistant-q4.gguf';
@@ -143,6 +150,43 @@ describe('cancelling', () => {
     await first.return!();
     await session.close();
     await expect(session.generate('x').text()).rejects.toMatchObject({ code: 'session/closed' });
+  });
+});
+
+describe('limits', () => {
+  test('threads and lanes change while generating, without a trace in the text', async () => {
+    const m = await openModel(DEMO, { contextLength: 256, expertSlots: 8, threads: 2, lanes: 4 });
+    const session = m.createSession();
+    const options = { maxTokens: 24, temperature: 1, seed: 5 };
+    const steady = await session.generate('The state of the', options).text();
+    const other = m.createSession();
+    // the reference kernels have one thread whatever they are told
+    const inForce = ({ threads, lanes }: EngineLimits) =>
+      m.description.isa === 'reference' ? { threads: 1, lanes } : { threads, lanes };
+    let text = '';
+    let n = 0;
+    for await (const piece of other.generate('The state of the', options)) {
+      text += piece.text;
+      const limits = { threads: 1 + (n % 3), lanes: 1 + ((n * 5) % 8) };
+      expect(await m.setLimits(limits)).toEqual(inForce(limits));
+      n++;
+    }
+    expect(n).toBe(24);
+    expect(text).toBe(steady);
+    expect(await m.setLimits({ lanes: 2 })).toEqual(inForce({ threads: 3, lanes: 2 }));
+    const { limits, decode, tokens } = await m.statistics();
+    expect(limits).toEqual(inForce({ threads: 3, lanes: 2 }));
+    expect(decode.tokens).toBe(2 * 23);
+    expect(decode.tokens).toBeLessThan(tokens);
+    expect(decode.ns).toBeGreaterThan(0);
+    await m.close();
+  });
+
+  test('a bad limit is named and changes nothing', async () => {
+    const { limits } = await model.statistics();
+    await expect(model.setLimits({ threads: 0 })).rejects.toMatchObject({ code: 'option/threads' });
+    await expect(model.setLimits({ threads: 1, lanes: 65 })).rejects.toMatchObject({ code: 'option/lanes' });
+    expect((await model.statistics()).limits).toEqual(limits);
   });
 });
 
