@@ -40,7 +40,7 @@ static inline void load_head(int32_t type, const uint8_t *p, int32_t n, int32_t 
 
 /* Scores of QUERIES queries with four positions. */
 template <int QUERIES>
-static inline void score_tile(const float *q, const float *k, int64_t padded, float scale, float *scores) {
+PM_INLINE void score_tile(const float *q, const float *k, int64_t padded, float scale, float *scores) {
   VF a[QUERIES][4];
   for (int i = 0; i < QUERIES; i++)
     for (int j = 0; j < 4; j++) a[i][j] = vf_set(0.0f);
@@ -61,7 +61,7 @@ static inline void score_tile(const float *q, const float *k, int64_t padded, fl
 
 /* value[i] += sum_j p[i][j] * v[j], j in order, for QUERIES queries. */
 template <int QUERIES>
-static inline void value_tile(const float *p, const float *v, int32_t begin, int32_t end, int64_t padded, float *value) {
+PM_INLINE void value_tile(const float *p, const float *v, int32_t begin, int32_t end, int64_t padded, float *value) {
   constexpr int VECTORS = 16 / NF < 2 ? 16 / NF : 2;
   for (int64_t c = 0; c < padded; c += VECTORS * NF) {
     VF a[QUERIES][VECTORS];

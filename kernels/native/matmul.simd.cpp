@@ -14,29 +14,29 @@ using pm::MatmulJob;
 
 struct F32 {
   static constexpr int BYTES = 4;
-  static inline VF load(const uint8_t *p) { return vf_load((const float *)p); }
-  static inline float scalar(const uint8_t *p) { return float_of_bits(load_u32(p)); }
+  PM_INLINE VF load(const uint8_t *p) { return vf_load((const float *)p); }
+  PM_INLINE float scalar(const uint8_t *p) { return float_of_bits(load_u32(p)); }
 };
 struct F16 {
   static constexpr int BYTES = 2;
-  static inline VF load(const uint8_t *p) { return vf_load_halves(p); }
-  static inline float scalar(const uint8_t *p) { return load_half(p); }
+  PM_INLINE VF load(const uint8_t *p) { return vf_load_halves(p); }
+  PM_INLINE float scalar(const uint8_t *p) { return load_half(p); }
 };
 struct BF16 {
   static constexpr int BYTES = 2;
-  static inline VF load(const uint8_t *p) { return vf_load_bfloats(p); }
-  static inline float scalar(const uint8_t *p) { return bfloat_to_float(load_u16(p)); }
+  PM_INLINE VF load(const uint8_t *p) { return vf_load_bfloats(p); }
+  PM_INLINE float scalar(const uint8_t *p) { return bfloat_to_float(load_u16(p)); }
 };
 
 /* Rows are computed several at once, an order that hardware prefetchers follow badly, and single lines a little
  * ahead of it come too late. So what comes next is fetched in the order of addresses. A line that is not there is
  * not fetched: running over the end of a matrix does no harm. */
-static inline void fetch_line(const uint8_t *p) { __builtin_prefetch(p); }
+PM_INLINE void fetch_line(const uint8_t *p) { __builtin_prefetch(p); }
 
 /* ROWS x COLS dot products. Each has two accumulators (even and odd vectors), added at the end; the tail is
  * padded with zeros, so every tile shape does the same operations per product. */
 template <class T, int ROWS, int TOKENS>
-static inline void float_tile(const uint8_t *const *rows, int64_t cols, const float *const *xs, float *out,
+PM_INLINE void float_tile(const uint8_t *const *rows, int64_t cols, const float *const *xs, float *out,
                               const uint8_t *ahead) {
   VF even[ROWS][TOKENS], odd[ROWS][TOKENS];
   for (int r = 0; r < ROWS; r++)
@@ -79,12 +79,12 @@ static inline void float_tile(const uint8_t *const *rows, int64_t cols, const fl
   }
 }
 
-static inline int64_t row_number(const MatmulJob &job, int64_t index) {
+PM_INLINE int64_t row_number(const MatmulJob &job, int64_t index) {
   return job.row_list ? job.row_list[index] : index;
 }
 
 template <class T, int ROWS, int TOKENS>
-static inline void float_block(const MatmulJob &job, int64_t index, int32_t token) {
+PM_INLINE void float_block(const MatmulJob &job, int64_t index, int32_t token) {
   const uint8_t *rows[ROWS];
   const float *xs[TOKENS];
   int64_t number[ROWS];
@@ -128,11 +128,11 @@ struct SmallPanel {
   VF d, m;
 };
 
-static inline VI low_nibbles(VI v) { return vi_and(v, vi_set(0x0f0f0f0f)); }
-static inline VI high_nibbles(VI v) { return vi_and(vi_shr<4>(v), vi_set(0x0f0f0f0f)); }
+PM_INLINE VI low_nibbles(VI v) { return vi_and(v, vi_set(0x0f0f0f0f)); }
+PM_INLINE VI high_nibbles(VI v) { return vi_and(vi_shr<4>(v), vi_set(0x0f0f0f0f)); }
 
 /* The nibbles of 16 packed bytes: w[0..3] low, w[4..7] high. */
-static inline void load_nibbles(const uint8_t *const *p, int64_t offset, VI *w) {
+PM_INLINE void load_nibbles(const uint8_t *const *p, int64_t offset, VI *w) {
   VI t[4];
   vi_load16(p, offset, t);
   for (int i = 0; i < 4; i++) {
@@ -142,16 +142,16 @@ static inline void load_nibbles(const uint8_t *const *p, int64_t offset, VI *w) 
 }
 
 /* Wide weights (8 bits used) are kept signed or, for VPDPBUSD, unsigned. */
-static inline void turn_sign(VI *w) {
+PM_INLINE void turn_sign(VI *w) {
   for (int i = 0; i < 8; i++) w[i] = vi_xor(w[i], vi_set((int32_t)0x80808080));
 }
 
 /* Bits 4I..4I+3 of each lane, one to each byte, times 16. */
-template <int I> static inline VI fifth_bits(VI bits) {
+template <int I> PM_INLINE VI fifth_bits(VI bits) {
   const VI four = vi_and(vi_shr<4 * I>(bits), vi_set(15));
   return vi_and(vi_shl<4>(vi_mul(four, vi_set(0x00204081))), vi_set(0x10101010));
 }
-static inline void add_fifth_bits(VI bits, VI *w) {
+PM_INLINE void add_fifth_bits(VI bits, VI *w) {
   w[0] = vi_or(w[0], fifth_bits<0>(bits));
   w[1] = vi_or(w[1], fifth_bits<1>(bits));
   w[2] = vi_or(w[2], fifth_bits<2>(bits));
@@ -163,39 +163,39 @@ static inline void add_fifth_bits(VI bits, VI *w) {
 }
 
 /* One block of each row of a panel, unpacked. The layouts are those of blocks.h. */
-static inline void load_small(Q4_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(Q4_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 2, o.w);
   o.d = vf_gather_halves(p, offset);
 }
-static inline void load_small(Q4_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(Q4_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 4, o.w);
   o.d = vf_gather_halves(p, offset);
   o.m = vf_gather_halves(p, offset + 2);
 }
-static inline void load_small(Q5_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(Q5_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 6, o.w);
   add_fifth_bits(vi_gather(p, offset + 2), o.w);
   o.d = vf_gather_halves(p, offset);
 }
-static inline void load_small(Q5_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(Q5_1, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 8, o.w);
   add_fifth_bits(vi_gather(p, offset + 4), o.w);
   o.d = vf_gather_halves(p, offset);
   o.m = vf_gather_halves(p, offset + 2);
 }
-static inline void load_small(Q8_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(Q8_0, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   vi_load16(p, offset + 2, o.w);
   vi_load16(p, offset + 18, o.w + 4);
   if (!WIDE_SIGNED) turn_sign(o.w);
   o.d = vf_gather_halves(p, offset);
 }
-static inline void load_small(IQ4_NL, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(IQ4_NL, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 2, o.w);
   for (int i = 0; i < 8; i++) o.w[i] = vi_bytes(IQ4_NL_VALUES, o.w[i]);
   if (WIDE_SIGNED) turn_sign(o.w);
   o.d = vf_gather_halves(p, offset);
 }
-static inline void load_small(MXFP4, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
+PM_INLINE void load_small(MXFP4, const uint8_t *const *p, int64_t offset, SmallPanel &o) {
   load_nibbles(p, offset + 1, o.w);
   for (int i = 0; i < 8; i++) o.w[i] = vi_bytes(MXFP4_VALUES, o.w[i]);
   /* half_e8m0 in every lane: (e - 1) << 23, and the two subnormal ones. */
@@ -207,7 +207,7 @@ static inline void load_small(MXFP4, const uint8_t *const *p, int64_t offset, Sm
 
 /* acc += (d * dx) * (q - ZERO)·x, and += (m * dx) * sum(x) for types with a minimum. */
 template <class T>
-static inline VF small_step(const SmallPanel &w, const SmallActivation &x, int64_t block, VF acc) {
+PM_INLINE VF small_step(const SmallPanel &w, const SmallActivation &x, int64_t block, VF acc) {
   constexpr int zero = T::MAX_Q == 255 && WIDE_SIGNED ? 0 : T::ZERO;
   VI dots = dot<T::MAX_Q, 8>(w.w, x.q + block * 32);
   if constexpr (zero == 8) dots = vi_sub(dots, vi_shl<3>(vi_set(x.sum[block])));
@@ -224,41 +224,58 @@ template <class T> struct SmallFamily {
   using Panel = SmallPanel;
   using X = SmallActivation;
   static constexpr int BLOCK = 32, BYTES = T::BYTES;
-  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_small(T{}, p, offset, o); }
-  static inline VF step(const Panel &w, const X &x, int64_t block, VF acc) { return small_step<T>(w, x, block, acc); }
+  PM_INLINE void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_small(T{}, p, offset, o); }
+  PM_INLINE VF step(const Panel &w, const X &x, int64_t block, VF acc) { return small_step<T>(w, x, block, acc); }
+  PM_INLINE VF load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF acc) {
+    SmallPanel w;
+    load_small(T{}, p, offset, w);
+    return small_step<T>(w, x, block, acc);
+  }
 };
 
-struct SuperPanel {
-  VI w[64];
+/* What a super-block has besides its weights. */
+struct SuperHead {
   VI scale[16]; /* as dot_scaled wants them; 256 / SUB used */
   VI pairs[8];  /* 16-bit pairs: minimums, or scales where ZERO is subtracted */
   VF d, dmin;
+  VI high[8]; /* bits of the weights that are stored apart from the others (Q3_K, Q5_K) */
 };
 
+/* A super-block is unpacked in four parts of 64 weights: those that share packed bytes. */
+struct SuperPanel {
+  VI w[4][16];
+  SuperHead head;
+};
+
+/* The sub-blocks a part holds, in the order of its weights. */
+template <class T, int PART> constexpr int sub_block(int i) {
+  return T::SUB == 32 ? 2 * PART + i : PART / 2 * 8 + PART % 2 + 2 * i;
+}
+
 /* Four sub-block scales out of the four bytes of each lane. */
-static inline void scales_unsigned(VI bytes, VI *scale) {
+PM_INLINE void scales_unsigned(VI bytes, VI *scale) {
   scale[0] = scale_unsigned<0>(bytes);
   scale[1] = scale_unsigned<1>(bytes);
   scale[2] = scale_unsigned<2>(bytes);
   scale[3] = scale_unsigned<3>(bytes);
 }
-static inline void scales_signed(VI bytes, VI *scale) {
+PM_INLINE void scales_signed(VI bytes, VI *scale) {
   scale[0] = scale_signed<0>(bytes);
   scale[1] = scale_signed<1>(bytes);
   scale[2] = scale_signed<2>(bytes);
   scale[3] = scale_signed<3>(bytes);
 }
-static inline void pairs_unsigned(VI bytes, VI *pairs) {
+PM_INLINE void pairs_unsigned(VI bytes, VI *pairs) {
   pairs[0] = pair_unsigned<0>(bytes);
   pairs[1] = pair_unsigned<2>(bytes);
 }
-static inline void pairs_signed(VI bytes, VI *pairs) {
+PM_INLINE void pairs_signed(VI bytes, VI *pairs) {
   pairs[0] = pair_signed<0>(bytes);
   pairs[1] = pair_signed<2>(bytes);
 }
 
 /* d, dmin and the six-bit scales of Q4_K and Q5_K: the first 16 bytes of a block. */
-static inline void load_k4_head(const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+PM_INLINE void load_k4_head(const uint8_t *const *p, int64_t offset, SuperHead &o) {
   VI h[4];
   vi_load16(p, offset, h);
   o.d = vf_of_halves(h[0]);
@@ -270,64 +287,43 @@ static inline void load_k4_head(const uint8_t *const *p, int64_t offset, SuperPa
   pairs_unsigned(vi_or(vi_and(vi_shr<4>(h[3]), four), vi_and(vi_shr<2>(h[2]), top)), o.pairs + 2);
 }
 
-static inline void load_super(Q4_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
-  load_k4_head(p, offset, o);
-  for (int c = 0; c < 8; c++) {
-    VI t[4];
-    vi_load16(p, offset + 16 + c * 16, t);
-    VI *w = o.w + c / 2 * 16 + c % 2 * 4;
-    for (int i = 0; i < 4; i++) {
-      w[i] = low_nibbles(t[i]);
-      w[i + 8] = high_nibbles(t[i]);
-    }
+PM_INLINE void load_head(Q4_K, const uint8_t *const *p, int64_t offset, SuperHead &o) { load_k4_head(p, offset, o); }
+template <int PART>
+PM_INLINE void load_part(Q4_K, const uint8_t *const *p, int64_t offset, const SuperHead &, VI *w) {
+  VI t[8];
+  vi_load16(p, offset + 16 + PART * 32, t);
+  vi_load16(p, offset + 32 + PART * 32, t + 4);
+  for (int i = 0; i < 8; i++) {
+    w[i] = low_nibbles(t[i]);
+    w[i + 8] = high_nibbles(t[i]);
   }
 }
 
-/* Bits 2C and 2C + 1 of every byte as the fifth bits of two sub-blocks. */
-template <int C> static inline void load_q5_k_chunk(const uint8_t *const *p, int64_t offset, const VI *high, VI *w) {
+PM_INLINE void load_head(Q5_K, const uint8_t *const *p, int64_t offset, SuperHead &o) {
+  load_k4_head(p, offset, o);
+  vi_load16(p, offset + 16, o.high);
+  vi_load16(p, offset + 32, o.high + 4);
+}
+/* Bits 2 PART and 2 PART + 1 of every byte are the fifth bits of two sub-blocks. */
+template <int PART>
+PM_INLINE void load_part(Q5_K, const uint8_t *const *p, int64_t offset, const SuperHead &head, VI *w) {
   const VI fifth = vi_set(0x10101010);
-  for (int half = 0; half < 2; half++) {
-    VI t[4];
-    vi_load16(p, offset + 48 + C * 32 + half * 16, t);
-    for (int i = 0; i < 4; i++) {
-      const VI bits = high[half * 4 + i];
-      VI even, odd;
-      if constexpr (C == 0) even = vi_shl<4>(bits), odd = vi_shl<3>(bits);
-      if constexpr (C == 1) even = vi_shl<2>(bits), odd = vi_shl<1>(bits);
-      if constexpr (C == 2) even = bits, odd = vi_shr<1>(bits);
-      if constexpr (C == 3) even = vi_shr<2>(bits), odd = vi_shr<3>(bits);
-      w[half * 4 + i] = vi_or(low_nibbles(t[i]), vi_and(even, fifth));
-      w[half * 4 + i + 8] = vi_or(high_nibbles(t[i]), vi_and(odd, fifth));
-    }
+  VI t[8];
+  vi_load16(p, offset + 48 + PART * 32, t);
+  vi_load16(p, offset + 64 + PART * 32, t + 4);
+  for (int i = 0; i < 8; i++) {
+    const VI bits = head.high[i];
+    VI even, odd;
+    if constexpr (PART == 0) even = vi_shl<4>(bits), odd = vi_shl<3>(bits);
+    if constexpr (PART == 1) even = vi_shl<2>(bits), odd = vi_shl<1>(bits);
+    if constexpr (PART == 2) even = bits, odd = vi_shr<1>(bits);
+    if constexpr (PART == 3) even = vi_shr<2>(bits), odd = vi_shr<3>(bits);
+    w[i] = vi_or(low_nibbles(t[i]), vi_and(even, fifth));
+    w[i + 8] = vi_or(high_nibbles(t[i]), vi_and(odd, fifth));
   }
-}
-static inline void load_super(Q5_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
-  load_k4_head(p, offset, o);
-  VI high[8];
-  vi_load16(p, offset + 16, high);
-  vi_load16(p, offset + 32, high + 4);
-  load_q5_k_chunk<0>(p, offset, high, o.w);
-  load_q5_k_chunk<1>(p, offset, high, o.w + 16);
-  load_q5_k_chunk<2>(p, offset, high, o.w + 32);
-  load_q5_k_chunk<3>(p, offset, high, o.w + 48);
 }
 
-static inline void load_super(Q6_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
-  const VI top = vi_set(0x30303030);
-  for (int c = 0; c < 4; c++) { /* 16 bytes of `high` hold the top bits of 64 weights */
-    const int half = c / 2, part = c % 2;
-    VI high[4], low[4], low32[4];
-    vi_load16(p, offset + 128 + c * 16, high);
-    vi_load16(p, offset + half * 64 + part * 16, low);
-    vi_load16(p, offset + half * 64 + part * 16 + 32, low32);
-    VI *w = o.w + half * 32 + part * 4;
-    for (int i = 0; i < 4; i++) {
-      w[i] = vi_or(low_nibbles(low[i]), vi_and(vi_shl<4>(high[i]), top));
-      w[i + 8] = vi_or(low_nibbles(low32[i]), vi_and(vi_shl<2>(high[i]), top));
-      w[i + 16] = vi_or(high_nibbles(low[i]), vi_and(high[i], top));
-      w[i + 24] = vi_or(high_nibbles(low32[i]), vi_and(vi_shr<2>(high[i]), top));
-    }
-  }
+PM_INLINE void load_head(Q6_K, const uint8_t *const *p, int64_t offset, SuperHead &o) {
   VI s[4];
   vi_load16(p, offset + 192, s);
   for (int i = 0; i < 4; i++) {
@@ -336,58 +332,52 @@ static inline void load_super(Q6_K, const uint8_t *const *p, int64_t offset, Sup
   }
   o.d = vf_of_high_halves(vi_gather(p, offset + 206));
 }
+/* 16 bytes hold the top bits of 64 weights. */
+template <int PART>
+PM_INLINE void load_part(Q6_K, const uint8_t *const *p, int64_t offset, const SuperHead &, VI *w) {
+  const VI top = vi_set(0x30303030);
+  VI high[4], low[4], low32[4];
+  vi_load16(p, offset + 128 + PART * 16, high);
+  vi_load16(p, offset + PART / 2 * 64 + PART % 2 * 16, low);
+  vi_load16(p, offset + PART / 2 * 64 + PART % 2 * 16 + 32, low32);
+  for (int i = 0; i < 4; i++) {
+    w[i] = vi_or(low_nibbles(low[i]), vi_and(vi_shl<4>(high[i]), top));
+    w[i + 4] = vi_or(low_nibbles(low32[i]), vi_and(vi_shl<2>(high[i]), top));
+    w[i + 8] = vi_or(high_nibbles(low[i]), vi_and(high[i], top));
+    w[i + 12] = vi_or(high_nibbles(low32[i]), vi_and(vi_shr<2>(high[i]), top));
+  }
+}
 
 /* Two bits of every byte, from bit 2J on. */
-template <int J> static inline VI two_bits(VI v) { return vi_and(vi_shr<2 * J>(v), vi_set(0x03030303)); }
+template <int J> PM_INLINE VI two_bits(VI v) { return vi_and(vi_shr<2 * J>(v), vi_set(0x03030303)); }
 
-static inline void load_super(Q2_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
+PM_INLINE void load_head(Q2_K, const uint8_t *const *p, int64_t offset, SuperHead &o) {
   VI s[4];
   vi_load16(p, offset, s);
   for (int i = 0; i < 4; i++) {
     scales_unsigned(low_nibbles(s[i]), o.scale + 4 * i);
     pairs_unsigned(high_nibbles(s[i]), o.pairs + 2 * i);
   }
-  for (int c = 0; c < 4; c++) {
-    VI t[4];
-    vi_load16(p, offset + 16 + c * 16, t);
-    VI *w = o.w + c / 2 * 32 + c % 2 * 4;
-    for (int i = 0; i < 4; i++) {
-      w[i] = two_bits<0>(t[i]);
-      w[i + 8] = two_bits<1>(t[i]);
-      w[i + 16] = two_bits<2>(t[i]);
-      w[i + 24] = two_bits<3>(t[i]);
-    }
+  const VI both = vi_gather(p, offset + 80);
+  o.d = vf_of_halves(both);
+  o.dmin = vf_of_high_halves(both);
+}
+template <int PART>
+PM_INLINE void load_part(Q2_K, const uint8_t *const *p, int64_t offset, const SuperHead &, VI *w) {
+  VI t[4];
+  vi_load16(p, offset + 16 + PART * 16, t);
+  for (int i = 0; i < 4; i++) {
+    w[i] = two_bits<0>(t[i]);
+    w[i + 4] = two_bits<1>(t[i]);
+    w[i + 8] = two_bits<2>(t[i]);
+    w[i + 12] = two_bits<3>(t[i]);
   }
-  o.d = vf_of_halves(vi_gather(p, offset + 80));
-  o.dmin = vf_of_high_halves(vi_gather(p, offset + 80));
 }
 
-/* The third bit of a weight: bit BIT of every byte. */
-template <int BIT> static inline VI third_bit(VI v) {
-  const VI four = vi_set(0x04040404);
-  if constexpr (BIT < 2) return vi_and(vi_shl<2 - BIT>(v), four);
-  else return vi_and(vi_shr<BIT - 2>(v), four);
-}
-template <int HALF> static inline void load_q3_k_half(const uint8_t *const *p, int64_t offset, const VI *high, VI *w) {
-  for (int part = 0; part < 2; part++) {
-    VI t[4];
-    vi_load16(p, offset + 32 + HALF * 32 + part * 16, t);
-    for (int i = 0; i < 4; i++) {
-      const VI bits = high[part * 4 + i];
-      w[part * 4 + i] = vi_or(two_bits<0>(t[i]), third_bit<HALF * 4>(bits));
-      w[part * 4 + i + 8] = vi_or(two_bits<1>(t[i]), third_bit<HALF * 4 + 1>(bits));
-      w[part * 4 + i + 16] = vi_or(two_bits<2>(t[i]), third_bit<HALF * 4 + 2>(bits));
-      w[part * 4 + i + 24] = vi_or(two_bits<3>(t[i]), third_bit<HALF * 4 + 3>(bits));
-    }
-  }
-}
-static inline void load_super(Q3_K, const uint8_t *const *p, int64_t offset, SuperPanel &o) {
-  VI high[8];
-  vi_load16(p, offset, high);
-  vi_load16(p, offset + 16, high + 4);
-  load_q3_k_half<0>(p, offset, high, o.w);
-  load_q3_k_half<1>(p, offset, high, o.w + 32);
-  /* Six-bit scales minus 32: xor with 32 and sign extension of six bits, done as bytes (x + 96) ^ 128. */
+PM_INLINE void load_head(Q3_K, const uint8_t *const *p, int64_t offset, SuperHead &o) {
+  vi_load16(p, offset, o.high);
+  vi_load16(p, offset + 16, o.high + 4);
+  /* Six-bit scales minus 32, as signed bytes: ((x + 96) ^ 128). */
   const VI a = vi_gather(p, offset + 96), b = vi_gather(p, offset + 100), c = vi_gather(p, offset + 104);
   const VI top = vi_set(0x30303030);
   const VI six[4] = {vi_or(low_nibbles(a), vi_and(vi_shl<4>(c), top)), vi_or(low_nibbles(b), vi_and(vi_shl<2>(c), top)),
@@ -399,36 +389,90 @@ static inline void load_super(Q3_K, const uint8_t *const *p, int64_t offset, Sup
   }
   o.d = vf_of_high_halves(vi_gather(p, offset + 106));
 }
+/* The third bit of a weight: bit BIT of every byte. */
+template <int BIT> PM_INLINE VI third_bit(VI v) {
+  const VI four = vi_set(0x04040404);
+  if constexpr (BIT < 2) return vi_and(vi_shl<2 - BIT>(v), four);
+  else return vi_and(vi_shr<BIT - 2>(v), four);
+}
+template <int PART>
+PM_INLINE void load_part(Q3_K, const uint8_t *const *p, int64_t offset, const SuperHead &head, VI *w) {
+  constexpr int BIT = PART / 2 * 4;
+  VI t[4];
+  vi_load16(p, offset + 32 + PART * 16, t);
+  for (int i = 0; i < 4; i++) {
+    const VI bits = head.high[PART % 2 * 4 + i];
+    w[i] = vi_or(two_bits<0>(t[i]), third_bit<BIT>(bits));
+    w[i + 4] = vi_or(two_bits<1>(t[i]), third_bit<BIT + 1>(bits));
+    w[i + 8] = vi_or(two_bits<2>(t[i]), third_bit<BIT + 2>(bits));
+    w[i + 12] = vi_or(two_bits<3>(t[i]), third_bit<BIT + 3>(bits));
+  }
+}
+
+/* The integer sum of one part: scales times dot products of its sub-blocks. */
+template <class T, int PART> PM_INLINE VI part_sum(const VI *w, const SuperHead &head, const int8_t *q) {
+  constexpr int DWORDS = T::SUB / 4;
+  VI sum = dot_scaled<T::MAX_Q, DWORDS>(w, q + sub_block<T, PART>(0) * T::SUB, head.scale[sub_block<T, PART>(0)]);
+  for (int i = 1; i < 64 / T::SUB; i++) {
+    const int sub = sub_block<T, PART>(i);
+    sum = vi_add(sum, dot_scaled<T::MAX_Q, DWORDS>(w + i * DWORDS, q + sub * T::SUB, head.scale[sub]));
+  }
+  return sum;
+}
 
 /* acc += (d * dx) * isum, then -= (dmin * dx) * msum, with both sums exact integers. */
 template <class T>
-static inline VF super_step(const SuperPanel &w, const SuperActivation &x, int64_t block, VF acc) {
-  constexpr int SUBS = 256 / T::SUB, DWORDS = T::SUB / 4;
-  const int8_t *q = x.q + block * 256;
-  VI sum = dot_scaled<T::MAX_Q, DWORDS>(w.w, q, w.scale[0]);
-  for (int s = 1; s < SUBS; s++)
-    sum = vi_add(sum, dot_scaled<T::MAX_Q, DWORDS>(w.w + s * DWORDS, q + s * T::SUB, w.scale[s]));
+PM_INLINE VF super_finish(VI sum, const SuperHead &head, const SuperActivation &x, int64_t block, VF acc) {
   const int16_t *xs = T::SUB == 16 ? x.sum16 + block * 16 : x.sum32 + block * 8;
-  VI side = dot_pairs(w.pairs[0], xs);
-  for (int s = 2; s < SUBS; s += 2) side = vi_add(side, dot_pairs(w.pairs[s / 2], xs + s));
+  VI side = dot_pairs(head.pairs[0], xs);
+  for (int s = 2; s < 256 / T::SUB; s += 2) side = vi_add(side, dot_pairs(head.pairs[s / 2], xs + s));
   const VF dx = vf_set(x.d[block]);
   if constexpr (T::ZERO == 32) sum = vi_sub(sum, vi_shl<5>(side));
   if constexpr (T::ZERO == 4) sum = vi_sub(sum, vi_shl<2>(side));
-  acc = acc + (w.d * dx) * vf_of(sum);
-  if constexpr (T::HAS_MIN) acc = acc - (w.dmin * dx) * vf_of(side);
+  acc = acc + (head.d * dx) * vf_of(sum);
+  if constexpr (T::HAS_MIN) acc = acc - (head.dmin * dx) * vf_of(side);
   return acc;
+}
+
+template <class T, int PART>
+PM_INLINE VI load_and_sum(const uint8_t *const *p, int64_t offset, const SuperHead &head, const int8_t *q) {
+  VI w[16];
+  load_part<PART>(T{}, p, offset, head, w);
+  return part_sum<T, PART>(w, head, q);
 }
 
 template <class T> struct SuperFamily {
   using Panel = SuperPanel;
   using X = SuperActivation;
   static constexpr int BLOCK = 256, BYTES = T::BYTES;
-  static inline void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_super(T{}, p, offset, o); }
-  static inline VF step(const Panel &w, const X &x, int64_t block, VF acc) { return super_step<T>(w, x, block, acc); }
+  PM_INLINE void load(const uint8_t *const *p, int64_t offset, Panel &o) {
+    load_head(T{}, p, offset, o.head);
+    load_part<0>(T{}, p, offset, o.head, o.w[0]);
+    load_part<1>(T{}, p, offset, o.head, o.w[1]);
+    load_part<2>(T{}, p, offset, o.head, o.w[2]);
+    load_part<3>(T{}, p, offset, o.head, o.w[3]);
+  }
+  PM_INLINE VF step(const Panel &w, const X &x, int64_t block, VF acc) {
+    const int8_t *q = x.q + block * 256;
+    VI sum = vi_add(part_sum<T, 0>(w.w[0], w.head, q), part_sum<T, 1>(w.w[1], w.head, q));
+    sum = vi_add(sum, vi_add(part_sum<T, 2>(w.w[2], w.head, q), part_sum<T, 3>(w.w[3], w.head, q)));
+    return super_finish<T>(sum, w.head, x, block, acc);
+  }
+  /* Both in one: weights stay in registers. */
+  PM_INLINE VF load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF acc) {
+    const int8_t *q = x.q + block * 256;
+    SuperHead head;
+    load_head(T{}, p, offset, head);
+    VI sum = load_and_sum<T, 0>(p, offset, head, q);
+    sum = vi_add(sum, load_and_sum<T, 1>(p, offset, head, q));
+    sum = vi_add(sum, load_and_sum<T, 2>(p, offset, head, q));
+    sum = vi_add(sum, load_and_sum<T, 3>(p, offset, head, q));
+    return super_finish<T>(sum, head, x, block, acc);
+  }
 };
 
 /* Row pointers and numbers of a panel; missing rows repeat the last one, so nothing outside is read. */
-static inline int panel_rows(const MatmulJob &job, int64_t index, const uint8_t **p, int64_t *number) {
+PM_INLINE int panel_rows(const MatmulJob &job, int64_t index, const uint8_t **p, int64_t *number) {
   const int rows = job.last - index < LANES ? (int)(job.last - index) : LANES;
   for (int r = 0; r < LANES; r++) {
     number[r] = row_number(job, index + (r < rows ? r : rows - 1));
@@ -437,7 +481,7 @@ static inline int panel_rows(const MatmulJob &job, int64_t index, const uint8_t 
   return rows;
 }
 
-static inline void put(float *out, const int64_t *number, int rows, VF v) {
+PM_INLINE void put(float *out, const int64_t *number, int rows, VF v) {
   float lane[LANES];
   vf_store(lane, v);
   for (int r = 0; r < rows; r++) out[number[r]] = lane[r];
@@ -480,21 +524,19 @@ template <class Family, bool LISTED> static void panel_matvec(const MatmulJob &j
     ListedRows listed{next, job.row_bytes, 0, 0, LISTED && more ? LANES : 0};
     const uint8_t *ahead = p[0] + panel_bytes;
     VF acc = vf_set(0.0f);
-    typename Family::Panel w;
     for (int64_t b = 0; b < blocks; b++) {
       if (LISTED) listed.fetch(LINES);
       else
         for (int i = 0; i < LINES; i++) fetch_line(ahead + 64 * i);
       ahead += LANES * Family::BYTES;
-      Family::load(p, b * Family::BYTES, w);
-      acc = Family::step(w, x, b, acc);
+      acc = Family::load_and_step(p, b * Family::BYTES, x, b, acc);
     }
     put(job.outs[0] + job.out_offset, number, rows, acc);
   }
 }
 
 template <class Family, int N>
-static inline void panel_tile(const typename Family::Panel *w, const uint8_t *const *xs, int64_t cols, int64_t first,
+PM_INLINE void panel_tile(const typename Family::Panel *w, const uint8_t *const *xs, int64_t cols, int64_t first,
                               int64_t blocks, VF *acc) {
   typename Family::X x[N];
   VF a[N];
@@ -548,20 +590,20 @@ constexpr int32_t PANEL = LANES;
 
 /* ---- quantised weights, plain code: the same integers and the same float operations, one row at a time ---- */
 
-static inline int32_t dot_bytes(const uint8_t *q, const int8_t *x, int n) {
+PM_INLINE int32_t dot_bytes(const uint8_t *q, const int8_t *x, int n) {
   int32_t sum = 0;
   for (int i = 0; i < n; i++) sum += (int32_t)q[i] * x[i];
   return sum;
 }
 
-template <class T> static inline float small_step(const SmallBlock &w, const SmallActivation &x, int64_t b, float acc) {
+template <class T> PM_INLINE float small_step(const SmallBlock &w, const SmallActivation &x, int64_t b, float acc) {
   const int32_t sum = dot_bytes(w.q, x.q + b * 32, 32) - T::ZERO * x.sum[b];
   acc = acc + (w.d * x.d[b]) * (float)sum;
   if (T::HAS_MIN) acc = acc + (w.m * x.d[b]) * (float)x.sum[b];
   return acc;
 }
 
-template <class T> static inline float super_step(const SuperBlock &w, const SuperActivation &x, int64_t b, float acc) {
+template <class T> PM_INLINE float super_step(const SuperBlock &w, const SuperActivation &x, int64_t b, float acc) {
   const int16_t *xs = T::SUB == 16 ? x.sum16 + b * 16 : x.sum32 + b * 8;
   int32_t sum = 0, side = 0;
   for (int s = 0; s < 256 / T::SUB; s++) {

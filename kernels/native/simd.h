@@ -25,9 +25,12 @@
 #include <arm_neon.h>
 #endif
 
+/* These are the insides of loops: a call would cost more than the work, and compilers stop inlining in big files. */
+#define PM_INLINE static inline __attribute__((always_inline))
+
 namespace {
 
-static inline int32_t load_i32(const void *p) {
+PM_INLINE int32_t load_i32(const void *p) {
   int32_t v;
   memcpy(&v, p, 4);
   return v;
@@ -36,18 +39,21 @@ static inline int32_t load_i32(const void *p) {
 #if defined(PM_USE_AVX512) || defined(PM_USE_AVX2)
 
 /* Two bytes at `offset` of each of eight rows; reads 16, all of which must belong to the rows. */
-static inline __m128i halves_of_eight(const uint8_t *const *p, int64_t offset) {
-  const auto row = [p, offset](int r) { return _mm_loadu_si128((const __m128i *)(p[r] + offset)); };
-  const __m128i a = _mm_unpacklo_epi16(row(0), row(1)), b = _mm_unpacklo_epi16(row(2), row(3));
-  const __m128i c = _mm_unpacklo_epi16(row(4), row(5)), d = _mm_unpacklo_epi16(row(6), row(7));
+PM_INLINE __m128i sixteen_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+PM_INLINE __m128i halves_of_eight(const uint8_t *const *p, int64_t o) {
+  const __m128i a = _mm_unpacklo_epi16(sixteen_bytes(p[0] + o), sixteen_bytes(p[1] + o));
+  const __m128i b = _mm_unpacklo_epi16(sixteen_bytes(p[2] + o), sixteen_bytes(p[3] + o));
+  const __m128i c = _mm_unpacklo_epi16(sixteen_bytes(p[4] + o), sixteen_bytes(p[5] + o));
+  const __m128i d = _mm_unpacklo_epi16(sixteen_bytes(p[6] + o), sixteen_bytes(p[7] + o));
   return _mm_unpacklo_epi64(_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
 }
-static inline __m256i words_of_eight(const uint8_t *const *p, int64_t offset) {
-  const auto word = [p, offset](int r) { return load_i32(p[r] + offset); };
-  return _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
+PM_INLINE __m256i words_of_eight(const uint8_t *const *p, int64_t offset) {
+  return _mm256_setr_epi32(load_i32(p[0] + offset), load_i32(p[1] + offset), load_i32(p[2] + offset),
+                           load_i32(p[3] + offset), load_i32(p[4] + offset), load_i32(p[5] + offset),
+                           load_i32(p[6] + offset), load_i32(p[7] + offset));
 }
 /* Shuffle that puts bytes B and B + 1 of each lane into the low (or high) bytes of its two halves. */
-static inline __m128i byte_pairs(int b, bool high) {
+PM_INLINE __m128i byte_pairs(int b, bool high) {
   const int32_t pair = b | (b + 1) << 16, hole = 0x00800080;
   const int32_t first = high ? pair << 8 | hole : pair | hole << 8;
   return _mm_add_epi8(_mm_set1_epi32(first), high ? _mm_setr_epi32(0, 0x04000400, 0x08000800, 0x0c000c00)
@@ -64,25 +70,25 @@ using VI = __m512i;
 using VF = __m512;
 constexpr int NF = 16;
 
-static inline VI vi_zero() { return _mm512_setzero_si512(); }
-static inline VI vi_set(int32_t v) { return _mm512_set1_epi32(v); }
-static inline VI vi_and(VI a, VI b) { return _mm512_and_si512(a, b); }
-static inline VI vi_or(VI a, VI b) { return _mm512_or_si512(a, b); }
-static inline VI vi_xor(VI a, VI b) { return _mm512_xor_si512(a, b); }
-static inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
-static inline VI vi_sub(VI a, VI b) { return _mm512_sub_epi32(a, b); }
-static inline VI vi_mul(VI a, VI b) { return _mm512_mullo_epi32(a, b); }
+PM_INLINE VI vi_zero() { return _mm512_setzero_si512(); }
+PM_INLINE VI vi_set(int32_t v) { return _mm512_set1_epi32(v); }
+PM_INLINE VI vi_and(VI a, VI b) { return _mm512_and_si512(a, b); }
+PM_INLINE VI vi_or(VI a, VI b) { return _mm512_or_si512(a, b); }
+PM_INLINE VI vi_xor(VI a, VI b) { return _mm512_xor_si512(a, b); }
+PM_INLINE VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
+PM_INLINE VI vi_sub(VI a, VI b) { return _mm512_sub_epi32(a, b); }
+PM_INLINE VI vi_mul(VI a, VI b) { return _mm512_mullo_epi32(a, b); }
 /* All ones where a > b. */
-static inline VI vi_above(VI a, VI b) { return _mm512_maskz_set1_epi32(_mm512_cmpgt_epi32_mask(a, b), -1); }
-template <int N> static inline VI vi_shr(VI a) { return _mm512_srli_epi32(a, N); }
-template <int N> static inline VI vi_shl(VI a) { return _mm512_slli_epi32(a, N); }
-static inline VF vf_of(VI a) { return _mm512_cvtepi32_ps(a); }
-static inline VI vi_bytes(const uint8_t table[16], VI index) {
+PM_INLINE VI vi_above(VI a, VI b) { return _mm512_maskz_set1_epi32(_mm512_cmpgt_epi32_mask(a, b), -1); }
+template <int N> PM_INLINE VI vi_shr(VI a) { return _mm512_srli_epi32(a, N); }
+template <int N> PM_INLINE VI vi_shl(VI a) { return _mm512_slli_epi32(a, N); }
+PM_INLINE VF vf_of(VI a) { return _mm512_cvtepi32_ps(a); }
+PM_INLINE VI vi_bytes(const uint8_t table[16], VI index) {
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)), index);
 }
 
 /* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
-static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+PM_INLINE void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   VI r[4];
   for (int i = 0; i < 4; i++) {
     VI v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(p[i] + offset)));
@@ -99,30 +105,30 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
 }
 
 /* The low or high 16 bits of each lane as a half float. */
-static inline VF vf_of_high_halves(VI v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))); }
-static inline VF vf_of_halves(VI low16) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(low16)); }
+PM_INLINE VF vf_of_high_halves(VI v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))); }
+PM_INLINE VF vf_of_halves(VI low16) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(low16)); }
 /* A half float at `offset` of each row, of which 16 bytes can be read. */
-static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+PM_INLINE VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
   return _mm512_cvtph_ps(_mm256_setr_m128i(halves_of_eight(p, offset), halves_of_eight(p + 8, offset)));
 }
 /* Four bytes at `offset` of each row. */
-static inline VI vi_gather(const uint8_t *const *p, int64_t offset) {
+PM_INLINE VI vi_gather(const uint8_t *const *p, int64_t offset) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(words_of_eight(p, offset)), words_of_eight(p + 8, offset), 1);
 }
 
 /* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
-template <int B> static inline VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
-template <int B> static inline VI scale_signed(VI v) {
+template <int B> PM_INLINE VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
+template <int B> PM_INLINE VI scale_signed(VI v) {
   return _mm512_srai_epi32(_mm512_slli_epi32(v, 24 - 8 * B), 24);
 }
-template <int B> static inline VI pair_unsigned(VI v) {
+template <int B> PM_INLINE VI pair_unsigned(VI v) {
   return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(byte_pairs(B, false)));
 }
-template <int B> static inline VI pair_signed(VI v) {
+template <int B> PM_INLINE VI pair_signed(VI v) {
   return _mm512_srai_epi16(_mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(byte_pairs(B, true))), 8);
 }
 
-template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
   VI a = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], vi_set(load_i32(x)));
   VI b = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], vi_set(load_i32(x + 4)));
   for (int i = 2; i < DWORDS; i += 2) {
@@ -133,25 +139,25 @@ template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t 
 }
 
 /* A sub-block scale as dot_scaled wants it, from a sign-extended 32-bit value per row. */
-static inline VI scale_of(VI s) { return s; }
-template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+PM_INLINE VI scale_of(VI s) { return s; }
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
   return _mm512_mullo_epi32(dot<MAX_Q, DWORDS>(w, x), scale);
 }
 /* Two 16-bit numbers per row times two of the activation. */
-static inline VI dot_pairs(VI pairs, const int16_t *x) { return _mm512_madd_epi16(pairs, vi_set(load_i32(x))); }
+PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) { return _mm512_madd_epi16(pairs, vi_set(load_i32(x))); }
 
-static inline VF vf_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void vf_store(float *p, VF v) { _mm512_storeu_ps(p, v); }
-static inline VF vf_set(float v) { return _mm512_set1_ps(v); }
-static inline VF vf_half() { return _mm512_set1_ps(0.5f); }
-static inline VF vf_fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
-static inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); } /* b when either is NaN */
-static inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
-static inline VF vf_abs(VF v) { return _mm512_abs_ps(v); }
-static inline float vf_highest(VF v) { return _mm512_reduce_max_ps(v); }
-static inline int32_t vi_sum(VI v) { return _mm512_reduce_add_epi32(v); }
-static inline VI vi_round_even(VF v) { return _mm512_cvtps_epi32(v); }
-static inline VI vi_round_away(VF v) {
+PM_INLINE VF vf_load(const float *p) { return _mm512_loadu_ps(p); }
+PM_INLINE void vf_store(float *p, VF v) { _mm512_storeu_ps(p, v); }
+PM_INLINE VF vf_set(float v) { return _mm512_set1_ps(v); }
+PM_INLINE VF vf_half() { return _mm512_set1_ps(0.5f); }
+PM_INLINE VF vf_fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+PM_INLINE VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); } /* b when either is NaN */
+PM_INLINE VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
+PM_INLINE VF vf_abs(VF v) { return _mm512_abs_ps(v); }
+PM_INLINE float vf_highest(VF v) { return _mm512_reduce_max_ps(v); }
+PM_INLINE int32_t vi_sum(VI v) { return _mm512_reduce_add_epi32(v); }
+PM_INLINE VI vi_round_even(VF v) { return _mm512_cvtps_epi32(v); }
+PM_INLINE VI vi_round_away(VF v) {
   const VI whole = _mm512_cvttps_epi32(v);
   const VF rest = _mm512_sub_ps(v, _mm512_cvtepi32_ps(whole));
   const VI one = _mm512_set1_epi32(1);
@@ -159,30 +165,30 @@ static inline VI vi_round_away(VF v) {
   return _mm512_mask_sub_epi32(up, _mm512_cmp_ps_mask(rest, _mm512_sub_ps(_mm512_setzero_ps(), vf_half()), _CMP_LE_OQ), up, one);
 }
 /* NF small numbers as bytes. */
-static inline void vi_store_bytes(int8_t *p, VI v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v)); }
-static inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
-static inline VF vf_load_halves(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-static inline VF vf_load_bfloats(const uint8_t *p) {
+PM_INLINE void vi_store_bytes(int8_t *p, VI v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v)); }
+PM_INLINE VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
+PM_INLINE VF vf_load_halves(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+PM_INLINE VF vf_load_bfloats(const uint8_t *p) {
   return _mm512_castsi512_ps(
       _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
-static inline VF vf_load_bytes(const int8_t *p) {
+PM_INLINE VF vf_load_bytes(const int8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
-static inline void vf_store_halves(uint8_t *p, VF v) {
+PM_INLINE void vf_store_halves(uint8_t *p, VF v) {
   _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-static inline VI vi_of_bits(VF v) { return _mm512_castps_si512(v); }
-static inline VF vf_of_bits(VI v) { return _mm512_castsi512_ps(v); }
+PM_INLINE VI vi_of_bits(VF v) { return _mm512_castps_si512(v); }
+PM_INLINE VF vf_of_bits(VI v) { return _mm512_castsi512_ps(v); }
 /* x where a >= b, else 0. */
-static inline VF vf_keep_if_ge(VF a, VF b, VF x) {
+PM_INLINE VF vf_keep_if_ge(VF a, VF b, VF x) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), x);
 }
-static inline __m256 vf_fold(VF v) {
+PM_INLINE __m256 vf_fold(VF v) {
   return _mm256_add_ps(_mm512_castps512_ps256(v),
                        _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)));
 }
-static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+PM_INLINE void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
   const __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(vf_fold(a), vf_fold(b)), _mm256_hadd_ps(vf_fold(c), vf_fold(d)));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
 }
@@ -195,30 +201,30 @@ using VI = __m256i;
 using VF = __m256;
 constexpr int NF = 8;
 
-static inline VI vi_zero() { return _mm256_setzero_si256(); }
-static inline VI vi_set(int32_t v) { return _mm256_set1_epi32(v); }
-static inline VI vi_and(VI a, VI b) { return _mm256_and_si256(a, b); }
-static inline VI vi_or(VI a, VI b) { return _mm256_or_si256(a, b); }
-static inline VI vi_xor(VI a, VI b) { return _mm256_xor_si256(a, b); }
-static inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
-static inline VI vi_sub(VI a, VI b) { return _mm256_sub_epi32(a, b); }
-static inline VI vi_mul(VI a, VI b) { return _mm256_mullo_epi32(a, b); }
+PM_INLINE VI vi_zero() { return _mm256_setzero_si256(); }
+PM_INLINE VI vi_set(int32_t v) { return _mm256_set1_epi32(v); }
+PM_INLINE VI vi_and(VI a, VI b) { return _mm256_and_si256(a, b); }
+PM_INLINE VI vi_or(VI a, VI b) { return _mm256_or_si256(a, b); }
+PM_INLINE VI vi_xor(VI a, VI b) { return _mm256_xor_si256(a, b); }
+PM_INLINE VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
+PM_INLINE VI vi_sub(VI a, VI b) { return _mm256_sub_epi32(a, b); }
+PM_INLINE VI vi_mul(VI a, VI b) { return _mm256_mullo_epi32(a, b); }
 /* All ones where a > b. */
-static inline VI vi_above(VI a, VI b) { return _mm256_cmpgt_epi32(a, b); }
-template <int N> static inline VI vi_shr(VI a) { return _mm256_srli_epi32(a, N); }
-template <int N> static inline VI vi_shl(VI a) { return _mm256_slli_epi32(a, N); }
-static inline VF vf_of(VI a) { return _mm256_cvtepi32_ps(a); }
-static inline VI vi_bytes(const uint8_t table[16], VI index) {
+PM_INLINE VI vi_above(VI a, VI b) { return _mm256_cmpgt_epi32(a, b); }
+template <int N> PM_INLINE VI vi_shr(VI a) { return _mm256_srli_epi32(a, N); }
+template <int N> PM_INLINE VI vi_shl(VI a) { return _mm256_slli_epi32(a, N); }
+PM_INLINE VF vf_of(VI a) { return _mm256_cvtepi32_ps(a); }
+PM_INLINE VI vi_bytes(const uint8_t table[16], VI index) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table)), index);
 }
 
-static inline VI load_row_pair(const uint8_t *low, const uint8_t *high) {
+PM_INLINE VI load_row_pair(const uint8_t *low, const uint8_t *high) {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)low)),
                                  _mm_loadu_si128((const __m128i *)high), 1);
 }
 
 /* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
-static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+PM_INLINE void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   const VI r0 = load_row_pair(p[0] + offset, p[4] + offset), r1 = load_row_pair(p[1] + offset, p[5] + offset);
   const VI r2 = load_row_pair(p[2] + offset, p[6] + offset), r3 = load_row_pair(p[3] + offset, p[7] + offset);
   const VI a = _mm256_unpacklo_epi32(r0, r1), b = _mm256_unpackhi_epi32(r0, r1);
@@ -230,41 +236,41 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
 }
 
 /* The low or high 16 bits of each lane as a half float. */
-static inline VF vf_of_high_halves(VI v) {
+PM_INLINE VF vf_of_high_halves(VI v) {
   const VI packed = _mm256_packus_epi32(_mm256_srli_epi32(v, 16), _mm256_setzero_si256());
   return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
 }
-static inline VF vf_of_halves(VI low16) {
+PM_INLINE VF vf_of_halves(VI low16) {
   const VI packed = _mm256_packus_epi32(_mm256_and_si256(low16, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
   return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
 }
 /* A half float at `offset` of each row, of which 16 bytes can be read. */
-static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+PM_INLINE VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
   return _mm256_cvtph_ps(halves_of_eight(p, offset));
 }
 /* Four bytes at `offset` of each row. */
-static inline VI vi_gather(const uint8_t *const *p, int64_t offset) { return words_of_eight(p, offset); }
+PM_INLINE VI vi_gather(const uint8_t *const *p, int64_t offset) { return words_of_eight(p, offset); }
 
 /* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
-template <int B> static inline VI pair_unsigned(VI v) {
+template <int B> PM_INLINE VI pair_unsigned(VI v) {
   return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(byte_pairs(B, false)));
 }
-template <int B> static inline VI pair_signed(VI v) {
+template <int B> PM_INLINE VI pair_signed(VI v) {
   return _mm256_srai_epi16(_mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(byte_pairs(B, true))), 8);
 }
-template <int B> static inline VI scale_unsigned(VI v) {
+template <int B> PM_INLINE VI scale_unsigned(VI v) {
   constexpr int32_t both = B | 0x80 << 8 | B << 16 | (int32_t)(0x80u << 24);
   const __m128i shuffle = _mm_add_epi8(_mm_set1_epi32(both), _mm_setr_epi32(0, 0x00040004, 0x00080008, 0x000c000c));
   return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(shuffle));
 }
-template <int B> static inline VI scale_signed(VI v) {
+template <int B> PM_INLINE VI scale_signed(VI v) {
   constexpr int32_t both = 0x80 | B << 8 | 0x80 << 16 | B << 24;
   const __m128i shuffle = _mm_add_epi8(_mm_set1_epi32(both), _mm_setr_epi32(0, 0x04000400, 0x08000800, 0x0c000c00));
   return _mm256_srai_epi16(_mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(shuffle)), 8);
 }
 
 /* Bytes up to MAX_Q times int8: pairs are summed in 16 bits as long as they cannot overflow. */
-template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
   const VI ones = _mm256_set1_epi16(1);
   if constexpr (MAX_Q == 255) {
     VI sum = _mm256_setzero_si256();
@@ -290,10 +296,10 @@ template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t 
 }
 
 /* A sub-block scale in both halves of each lane, so that one VPMADDWD sums a pair and scales it. */
-static inline VI scale_of(VI s) {
+PM_INLINE VI scale_of(VI s) {
   return _mm256_or_si256(_mm256_and_si256(s, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(s, 16));
 }
-template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
   constexpr int fit = 32767 / (MAX_Q * 254);
   constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
   VI sum = _mm256_setzero_si256();
@@ -307,27 +313,27 @@ template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const 
   return sum;
 }
 /* Two 16-bit numbers per row times two of the activation. */
-static inline VI dot_pairs(VI pairs, const int16_t *x) { return _mm256_madd_epi16(pairs, vi_set(load_i32(x))); }
+PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) { return _mm256_madd_epi16(pairs, vi_set(load_i32(x))); }
 
-static inline VF vf_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void vf_store(float *p, VF v) { _mm256_storeu_ps(p, v); }
-static inline VF vf_set(float v) { return _mm256_set1_ps(v); }
-static inline VF vf_fma(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
-static inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); } /* b when either is NaN */
-static inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
-static inline VF vf_abs(VF v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
-static inline float vf_highest(VF v) {
+PM_INLINE VF vf_load(const float *p) { return _mm256_loadu_ps(p); }
+PM_INLINE void vf_store(float *p, VF v) { _mm256_storeu_ps(p, v); }
+PM_INLINE VF vf_set(float v) { return _mm256_set1_ps(v); }
+PM_INLINE VF vf_fma(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
+PM_INLINE VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); } /* b when either is NaN */
+PM_INLINE VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
+PM_INLINE VF vf_abs(VF v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+PM_INLINE float vf_highest(VF v) {
   __m128 h = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   h = _mm_max_ps(h, _mm_movehl_ps(h, h));
   return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
 }
-static inline int32_t vi_sum(VI v) {
+PM_INLINE int32_t vi_sum(VI v) {
   __m128i h = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
 }
-static inline VI vi_round_even(VF v) { return _mm256_cvtps_epi32(v); }
-static inline VI vi_round_away(VF v) {
+PM_INLINE VI vi_round_even(VF v) { return _mm256_cvtps_epi32(v); }
+PM_INLINE VI vi_round_away(VF v) {
   const VI whole = _mm256_cvttps_epi32(v);
   const VF rest = _mm256_sub_ps(v, _mm256_cvtepi32_ps(whole));
   const VI up = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ));
@@ -335,26 +341,26 @@ static inline VI vi_round_away(VF v) {
   return _mm256_add_epi32(_mm256_sub_epi32(whole, up), down);
 }
 /* NF small numbers as bytes. */
-static inline void vi_store_bytes(int8_t *p, VI v) {
+PM_INLINE void vi_store_bytes(int8_t *p, VI v) {
   const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(h, h));
 }
-static inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
-static inline VF vf_load_halves(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
-static inline VF vf_load_bfloats(const uint8_t *p) {
+PM_INLINE VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+PM_INLINE VF vf_load_halves(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+PM_INLINE VF vf_load_bfloats(const uint8_t *p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
-static inline VF vf_load_bytes(const int8_t *p) {
+PM_INLINE VF vf_load_bytes(const int8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
-static inline void vf_store_halves(uint8_t *p, VF v) {
+PM_INLINE void vf_store_halves(uint8_t *p, VF v) {
   _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
-static inline VI vi_of_bits(VF v) { return _mm256_castps_si256(v); }
-static inline VF vf_of_bits(VI v) { return _mm256_castsi256_ps(v); }
+PM_INLINE VI vi_of_bits(VF v) { return _mm256_castps_si256(v); }
+PM_INLINE VF vf_of_bits(VI v) { return _mm256_castsi256_ps(v); }
 /* x where a >= b, else 0. */
-static inline VF vf_keep_if_ge(VF a, VF b, VF x) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ), x); }
-static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+PM_INLINE VF vf_keep_if_ge(VF a, VF b, VF x) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ), x); }
+PM_INLINE void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
   const VF t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
   _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
 }
@@ -367,29 +373,29 @@ using VI = int32x4_t;
 using VF = float32x4_t;
 constexpr int NF = 4;
 
-static inline int8x16_t as_bytes(VI v) { return vreinterpretq_s8_s32(v); }
-static inline VI vi_zero() { return vdupq_n_s32(0); }
-static inline VI vi_set(int32_t v) { return vdupq_n_s32(v); }
-static inline VI vi_and(VI a, VI b) { return vandq_s32(a, b); }
-static inline VI vi_or(VI a, VI b) { return vorrq_s32(a, b); }
-static inline VI vi_xor(VI a, VI b) { return veorq_s32(a, b); }
-static inline VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
-static inline VI vi_sub(VI a, VI b) { return vsubq_s32(a, b); }
-static inline VI vi_mul(VI a, VI b) { return vmulq_s32(a, b); }
+PM_INLINE int8x16_t as_bytes(VI v) { return vreinterpretq_s8_s32(v); }
+PM_INLINE VI vi_zero() { return vdupq_n_s32(0); }
+PM_INLINE VI vi_set(int32_t v) { return vdupq_n_s32(v); }
+PM_INLINE VI vi_and(VI a, VI b) { return vandq_s32(a, b); }
+PM_INLINE VI vi_or(VI a, VI b) { return vorrq_s32(a, b); }
+PM_INLINE VI vi_xor(VI a, VI b) { return veorq_s32(a, b); }
+PM_INLINE VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
+PM_INLINE VI vi_sub(VI a, VI b) { return vsubq_s32(a, b); }
+PM_INLINE VI vi_mul(VI a, VI b) { return vmulq_s32(a, b); }
 /* All ones where a > b. */
-static inline VI vi_above(VI a, VI b) { return vreinterpretq_s32_u32(vcgtq_s32(a, b)); }
-template <int N> static inline VI vi_shr(VI a) {
+PM_INLINE VI vi_above(VI a, VI b) { return vreinterpretq_s32_u32(vcgtq_s32(a, b)); }
+template <int N> PM_INLINE VI vi_shr(VI a) {
   if constexpr (N == 0) return a;
   else return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), N));
 }
-template <int N> static inline VI vi_shl(VI a) { return vshlq_n_s32(a, N); }
-static inline VF vf_of(VI a) { return vcvtq_f32_s32(a); }
-static inline VI vi_bytes(const uint8_t table[16], VI index) {
+template <int N> PM_INLINE VI vi_shl(VI a) { return vshlq_n_s32(a, N); }
+PM_INLINE VF vf_of(VI a) { return vcvtq_f32_s32(a); }
+PM_INLINE VI vi_bytes(const uint8_t table[16], VI index) {
   return vreinterpretq_s32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_s32(index)));
 }
 
 /* 16 bytes at `offset` of each row, transposed: w[i] has bytes 4i..4i+3 of every row. */
-static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
+PM_INLINE void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
   const VI r0 = vreinterpretq_s32_u8(vld1q_u8(p[0] + offset)), r1 = vreinterpretq_s32_u8(vld1q_u8(p[1] + offset));
   const VI r2 = vreinterpretq_s32_u8(vld1q_u8(p[2] + offset)), r3 = vreinterpretq_s32_u8(vld1q_u8(p[3] + offset));
   const int64x2_t a = vreinterpretq_s64_s32(vzip1q_s32(r0, r1)), b = vreinterpretq_s64_s32(vzip2q_s32(r0, r1));
@@ -401,20 +407,20 @@ static inline void vi_load16(const uint8_t *const *p, int64_t offset, VI *w) {
 }
 
 /* The low or high 16 bits of each lane as a half float. */
-static inline VF vf_of_high_halves(VI v) {
+PM_INLINE VF vf_of_high_halves(VI v) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vshrn_n_u32(vreinterpretq_u32_s32(v), 16)));
 }
-static inline VF vf_of_halves(VI low16) {
+PM_INLINE VF vf_of_halves(VI low16) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(low16))));
 }
 /* A half float at `offset` of each row, of which 16 bytes can be read. */
-static inline VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
+PM_INLINE VF vf_gather_halves(const uint8_t *const *p, int64_t offset) {
   const uint64_t four = (uint64_t)load_u16(p[0] + offset) | (uint64_t)load_u16(p[1] + offset) << 16 |
                         (uint64_t)load_u16(p[2] + offset) << 32 | (uint64_t)load_u16(p[3] + offset) << 48;
   return vcvt_f32_f16(vreinterpret_f16_u64(vcreate_u64(four)));
 }
 /* Four bytes at `offset` of each row. */
-static inline VI vi_gather(const uint8_t *const *p, int64_t offset) {
+PM_INLINE VI vi_gather(const uint8_t *const *p, int64_t offset) {
   VI v = vdupq_n_s32(load_i32(p[0] + offset));
   v = vsetq_lane_s32(load_i32(p[1] + offset), v, 1);
   v = vsetq_lane_s32(load_i32(p[2] + offset), v, 2);
@@ -422,19 +428,19 @@ static inline VI vi_gather(const uint8_t *const *p, int64_t offset) {
 }
 
 /* Byte B of each lane as a sub-block scale; bytes B and B + 1 as a pair of 16-bit numbers. */
-template <int B> static inline VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
-template <int B> static inline VI scale_signed(VI v) { return vshrq_n_s32(vi_shl<24 - 8 * B>(v), 24); }
-template <int B> static inline VI pair_unsigned(VI v) {
+template <int B> PM_INLINE VI scale_unsigned(VI v) { return vi_and(vi_shr<8 * B>(v), vi_set(255)); }
+template <int B> PM_INLINE VI scale_signed(VI v) { return vshrq_n_s32(vi_shl<24 - 8 * B>(v), 24); }
+template <int B> PM_INLINE VI pair_unsigned(VI v) {
   const VI t = vi_shr<8 * B>(v);
   return vi_or(vi_and(t, vi_set(0xff)), vi_shl<8>(vi_and(t, vi_set(0xff00))));
 }
-template <int B> static inline VI pair_signed(VI v) {
+template <int B> PM_INLINE VI pair_signed(VI v) {
   const VI t = vi_shr<8 * B>(v);
   const VI high = vi_or(vi_shl<8>(vi_and(t, vi_set(0xff))), vi_shl<16>(vi_and(t, vi_set(0xff00))));
   return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(high), 8));
 }
 
-template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t *x) {
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
 #if defined(__ARM_FEATURE_DOTPROD)
   const int8x16_t x0 = vld1q_s8(x);
   VI a = vdotq_laneq_s32(vdupq_n_s32(0), as_bytes(w[0]), x0, 0);
@@ -463,52 +469,52 @@ template <int MAX_Q, int DWORDS> static inline VI dot(const VI *w, const int8_t 
 #endif
 }
 
-static inline VI scale_of(VI s) { return s; }
-template <int MAX_Q, int DWORDS> static inline VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
+PM_INLINE VI scale_of(VI s) { return s; }
+template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
   return vmulq_s32(dot<MAX_Q, DWORDS>(w, x), scale);
 }
 /* Two 16-bit numbers per row times two of the activation. */
-static inline VI dot_pairs(VI pairs, const int16_t *x) {
+PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) {
   const int16x8_t p = vreinterpretq_s16_s32(pairs);
   const int16x4_t xs = vreinterpret_s16_s32(vdup_n_s32(load_i32(x)));
   return vpaddq_s32(vmull_s16(vget_low_s16(p), xs), vmull_s16(vget_high_s16(p), xs));
 }
 
-static inline VF vf_load(const float *p) { return vld1q_f32(p); }
-static inline void vf_store(float *p, VF v) { vst1q_f32(p, v); }
-static inline VF vf_set(float v) { return vdupq_n_f32(v); }
-static inline VF vf_fma(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
-static inline VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); } /* b when either is NaN */
-static inline VF vf_min(VF a, VF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-static inline VF vf_abs(VF v) { return vabsq_f32(v); }
-static inline float vf_highest(VF v) { return vmaxvq_f32(v); }
-static inline int32_t vi_sum(VI v) { return vaddvq_s32(v); }
-static inline VI vi_round_even(VF v) { return vcvtnq_s32_f32(v); }
-static inline VI vi_round_away(VF v) { return vcvtaq_s32_f32(v); }
+PM_INLINE VF vf_load(const float *p) { return vld1q_f32(p); }
+PM_INLINE void vf_store(float *p, VF v) { vst1q_f32(p, v); }
+PM_INLINE VF vf_set(float v) { return vdupq_n_f32(v); }
+PM_INLINE VF vf_fma(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
+PM_INLINE VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); } /* b when either is NaN */
+PM_INLINE VF vf_min(VF a, VF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+PM_INLINE VF vf_abs(VF v) { return vabsq_f32(v); }
+PM_INLINE float vf_highest(VF v) { return vmaxvq_f32(v); }
+PM_INLINE int32_t vi_sum(VI v) { return vaddvq_s32(v); }
+PM_INLINE VI vi_round_even(VF v) { return vcvtnq_s32_f32(v); }
+PM_INLINE VI vi_round_away(VF v) { return vcvtaq_s32_f32(v); }
 /* NF small numbers as bytes. */
-static inline void vi_store_bytes(int8_t *p, VI v) {
+PM_INLINE void vi_store_bytes(int8_t *p, VI v) {
   const int16x4_t h = vmovn_s32(v);
   const int32_t four = vget_lane_s32(vreinterpret_s32_s8(vmovn_s16(vcombine_s16(h, h))), 0);
   memcpy(p, &four, 4);
 }
-static inline VF vf_div(VF a, VF b) { return vdivq_f32(a, b); }
-static inline VF vf_load_halves(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
-static inline VF vf_load_bfloats(const uint8_t *p) {
+PM_INLINE VF vf_div(VF a, VF b) { return vdivq_f32(a, b); }
+PM_INLINE VF vf_load_halves(const uint8_t *p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))); }
+PM_INLINE VF vf_load_bfloats(const uint8_t *p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
 }
-static inline VF vf_load_bytes(const int8_t *p) {
+PM_INLINE VF vf_load_bytes(const int8_t *p) {
   int8_t bytes[8] = {0};
   memcpy(bytes, p, 4);
   return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(bytes)))));
 }
-static inline void vf_store_halves(uint8_t *p, VF v) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(v))); }
-static inline VI vi_of_bits(VF v) { return vreinterpretq_s32_f32(v); }
-static inline VF vf_of_bits(VI v) { return vreinterpretq_f32_s32(v); }
+PM_INLINE void vf_store_halves(uint8_t *p, VF v) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(v))); }
+PM_INLINE VI vi_of_bits(VF v) { return vreinterpretq_s32_f32(v); }
+PM_INLINE VF vf_of_bits(VI v) { return vreinterpretq_f32_s32(v); }
 /* x where a >= b, else 0. */
-static inline VF vf_keep_if_ge(VF a, VF b, VF x) {
+PM_INLINE VF vf_keep_if_ge(VF a, VF b, VF x) {
   return vreinterpretq_f32_u32(vandq_u32(vcgeq_f32(a, b), vreinterpretq_u32_f32(x)));
 }
-static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+PM_INLINE void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
   vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
 }
 
@@ -519,38 +525,38 @@ typedef float VF __attribute__((vector_size(16)));
 typedef uint32_t VI __attribute__((vector_size(16)));
 constexpr int NF = 4;
 
-static inline VI vi_add(VI a, VI b) { return a + b; }
-template <int N> static inline VI vi_shl(VI a) { return a << N; }
-static inline VF vf_load(const float *p) {
+PM_INLINE VI vi_add(VI a, VI b) { return a + b; }
+template <int N> PM_INLINE VI vi_shl(VI a) { return a << N; }
+PM_INLINE VF vf_load(const float *p) {
   VF v;
   memcpy(&v, p, sizeof v);
   return v;
 }
-static inline void vf_store(float *p, VF v) { memcpy(p, &v, sizeof v); }
-static inline VF vf_set(float v) { return VF{v, v, v, v}; }
-static inline VF vf_fma(VF a, VF b, VF c) { return a * b + c; }
-static inline VF vf_max(VF a, VF b) { return a > b ? a : b; }
-static inline VF vf_div(VF a, VF b) { return a / b; }
-static inline VF vf_load_halves(const uint8_t *p) {
+PM_INLINE void vf_store(float *p, VF v) { memcpy(p, &v, sizeof v); }
+PM_INLINE VF vf_set(float v) { return VF{v, v, v, v}; }
+PM_INLINE VF vf_fma(VF a, VF b, VF c) { return a * b + c; }
+PM_INLINE VF vf_max(VF a, VF b) { return a > b ? a : b; }
+PM_INLINE VF vf_div(VF a, VF b) { return a / b; }
+PM_INLINE VF vf_load_halves(const uint8_t *p) {
   return VF{load_half(p), load_half(p + 2), load_half(p + 4), load_half(p + 6)};
 }
-static inline VF vf_load_bfloats(const uint8_t *p) {
+PM_INLINE VF vf_load_bfloats(const uint8_t *p) {
   return VF{bfloat_to_float(load_u16(p)), bfloat_to_float(load_u16(p + 2)), bfloat_to_float(load_u16(p + 4)),
             bfloat_to_float(load_u16(p + 6))};
 }
-static inline VF vf_load_bytes(const int8_t *p) { return VF{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}; }
-static inline void vf_store_halves(uint8_t *p, VF v) {
+PM_INLINE VF vf_load_bytes(const int8_t *p) { return VF{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}; }
+PM_INLINE void vf_store_halves(uint8_t *p, VF v) {
   for (int i = 0; i < NF; i++) {
     const uint16_t h = float_to_half(v[i]);
     memcpy(p + 2 * i, &h, 2);
   }
 }
-static inline VI vi_of_bits(VF v) { return (VI)v; }
-static inline VF vf_of_bits(VI v) { return (VF)v; }
+PM_INLINE VI vi_of_bits(VF v) { return (VI)v; }
+PM_INLINE VF vf_of_bits(VI v) { return (VF)v; }
 /* x where a >= b, else 0. */
-static inline VF vf_keep_if_ge(VF a, VF b, VF x) { return (VF)((a >= b) & (VI)x); }
-static inline float vf_sum(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
-static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
+PM_INLINE VF vf_keep_if_ge(VF a, VF b, VF x) { return (VF)((a >= b) & (VI)x); }
+PM_INLINE float vf_sum(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+PM_INLINE void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
   out[0] = vf_sum(a);
   out[1] = vf_sum(b);
   out[2] = vf_sum(c);
@@ -560,7 +566,7 @@ static inline void vf_reduce4(VF a, VF b, VF c, VF d, float *out) {
 #endif
 
 /* e^x within about 1 ulp; 0 below -87.3 and for NaN, e^88.3 above 88.3. */
-static inline VF vf_exp(VF x) {
+PM_INLINE VF vf_exp(VF x) {
   const VF low = vf_set(-87.3365f), shift = vf_set(12582912.0f);
   const VF y = vf_set(0.0f) - vf_max(vf_set(0.0f) - vf_max(x, low), vf_set(-88.3f));
   const VF t = vf_fma(y, vf_set(1.44269504f), shift);
