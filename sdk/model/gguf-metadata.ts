@@ -101,6 +101,20 @@ export class GgufMetadata implements Metadata {
     return this.decodeStrings(this.array(key, 'array of strings', (type) => type === ValueType.String));
   }
 
+  eachString(
+    key: string,
+    visit: (bytes: Uint8Array, from: number, to: number, index: number) => void,
+  ): number {
+    const entry = this.array(key, 'array of strings', (type) => type === ValueType.String);
+    let at = entry.start;
+    for (let i = 0; i < entry.count; i++) {
+      const end = at + 8 + this.bytes.readUInt32LE(at); // lengths were checked against the file
+      visit(this.bytes, at + 8, end, i);
+      at = end;
+    }
+    return entry.count;
+  }
+
   /** Booleans count as 0 and 1: some files keep per-layer switches that way. */
   numbers(key: string): Float64Array {
     const entry = this.array(key, 'array of numbers', (type) => isNumber(type) || type === ValueType.Bool);

@@ -12,6 +12,14 @@ export interface Metadata {
   number(key: string): number;
   boolean(key: string): boolean;
   strings(key: string): readonly string[];
+  /**
+   * Shows each string of an array as UTF-8: bytes `from` to `to` of `bytes`, good during the call. Makes no strings,
+   * of which a large vocabulary has a million. Returns how many there are.
+   */
+  eachString(
+    key: string,
+    visit: (bytes: Uint8Array, from: number, to: number, index: number) => void,
+  ): number;
   numbers(key: string): Float64Array;
   /** As above, or `fallback` when the key is missing. */
   stringOr<T>(key: string, fallback: T): string | T;

@@ -65,8 +65,9 @@ export class Generator {
     private readonly options: GeneratorOptions,
   ) {
     checkTokens(prompt, engine.shape.vocabulary);
+    engine.checkRoom(0, prompt.length, sequence.kv); // before minutes are spent on a prompt that cannot fit
     this.#sampler = new Sampler(engine.kernels, options);
-    this.#stream = tokenizer.stream();
+    this.#stream = tokenizer.stream(prompt.at(-1));
     this.#before = engine.statistics();
     this.#reused = sequence.rewind(prompt);
     this.#pending = prompt.slice(this.#reused);

@@ -2,106 +2,80 @@ import { ModelFormatError, OptionError } from '../error.js';
 import type { Metadata } from '../model/model-file.js';
 import { readByteText } from './byte-alphabet.js';
 import { ByteStrings } from './byte-strings.js';
+import { byteOf, byteTokens } from './byte-tokens.js';
 import { Merges } from './merges.js';
-import { SpecialTokens, type SpecialToken } from './special-tokens.js';
+import type { PreTokenizer } from './pre-tokenizers.js';
+import { escapeSpaces, unescapeSpaces } from './spaces.js';
+import { CONVERT_AGAIN, TokenKind } from './token-kind.js';
 import type { Tokenizer, TokenStream } from './tokenizer.js';
+import { characterBytes, wellFormed, writeUtf8 } from './utf8.js';
 import { Utf8Stream } from './utf8-stream.js';
+import { Vocabulary } from './vocabulary.js';
 import { WordMerger } from './word-merger.js';
 
-/** Values of tokenizer.ggml.token_type. */
-const NORMAL = 1;
-const UNKNOWN = 2;
-const CONTROL = 3;
-const USER_DEFINED = 4;
+/** Ids are below 2³¹; symbols that are no string at all are below this: -2 minus the place of their first byte. */
+const NO_STRING = -2;
 
-/** Keys with ids that end an answer. */
-const END_KEYS = [
-  'tokenizer.ggml.eos_token_id',
-  'tokenizer.ggml.eot_token_id',
-  'tokenizer.ggml.eom_token_id',
-];
-
-/** Control tokens that end a turn or a text by their name: many files name only one of them in their keys. */
-const END_NAMES = new Set([
-  '<|im_end|>',
-  '<|endoftext|>',
-  '<|end_of_text|>',
-  '<|eot_id|>',
-  '<|eom_id|>',
-  '<|end|>',
-  '<|return|>',
-  '<end_of_turn>',
-  '</s>',
-]);
-
-const REPACK = 'The file is damaged or was converted wrongly; convert or download it again.';
-
-/** Byte-level byte-pair encoding (tokenizer.ggml.model "gpt2"), built from GGUF metadata. */
+/** Byte-pair encoding (tokenizer.ggml.model "gpt2" and its kin), built from GGUF metadata. */
 export class BpeTokenizer implements Tokenizer {
   readonly size: number;
   readonly endIds: ReadonlySet<number>;
   readonly beginId: number | null;
-  private readonly types: Uint8Array;
-  /** Tokens by id, then results of merges that are no tokens themselves. */
+  private readonly vocabulary: Vocabulary;
+  /** Tokens by id, then other strings that merging can make. */
   private readonly strings: ByteStrings;
-  private readonly specials: SpecialTokens;
+  /** Token that a string above the vocabulary's ids is, where its text and its bytes differ. */
+  private readonly aliases = new Map<number, number>();
   private readonly merger: WordMerger;
+  /** String of each byte; for plain text the token of each byte, or -1. */
   private readonly byteIds: Int32Array;
+  private word = new Uint8Array(256);
 
-  /**
-   * `pattern` cuts text into words (global, Unicode, matching everything); `where` names the model in messages.
-   * Throws ModelFormatError (model/tokenizer, model/metadata) for lists that do not fit together.
-   */
+  /** `where` names the model in messages. Throws ModelFormatError (model/tokenizer, model/metadata). */
   constructor(
     metadata: Metadata,
-    private readonly pattern: RegExp,
+    private readonly rules: PreTokenizer,
     where: string,
   ) {
-    const tokens = metadata.strings('tokenizer.ggml.tokens');
-    this.size = tokens.length;
-    this.types = readTypes(metadata, tokens.length, where);
-    this.strings = new ByteStrings(
-      tokens.length + 256,
-      tokens.reduce((sum, text) => sum + text.length, 0),
-    );
-    const specials: SpecialToken[] = [];
-    let buffer = new Uint8Array(256);
-    tokens.forEach((text, id) => {
-      if (text.length > buffer.length) buffer = new Uint8Array(text.length);
-      const type = this.types[id]!;
-      const length = readByteText(text, 0, text.length, buffer, 0);
-      if (type === NORMAL && length >= 0) {
-        this.strings.add(buffer, 0, length);
-        this.strings.index(id);
-        return;
-      }
-      const utf8 = Buffer.from(text);
-      this.strings.add(utf8, 0, utf8.length);
-      if (type === CONTROL || type === USER_DEFINED || type === UNKNOWN)
-        specials.push({ id, text, control: type !== USER_DEFINED });
-    });
-    this.specials = new SpecialTokens(specials);
-    this.byteIds = Int32Array.from({ length: 256 }, (_, byte) => this.find(Uint8Array.of(byte), 0, 1));
+    const vocabulary = new Vocabulary(metadata, where, { begin: rules.begin });
+    this.vocabulary = vocabulary;
+    this.size = vocabulary.size;
+    this.endIds = vocabulary.endIds;
+    this.beginId = vocabulary.beginId;
+    this.strings = new ByteStrings(this.size + 256, vocabulary.textBytes);
+    this.readTokens(metadata);
+    this.byteIds = rules.plainText
+      ? byteTokens(this.strings, this.size)
+      : Int32Array.from({ length: 256 }, (_, byte) => this.findOrAdd(Uint8Array.of(byte), 0, 1));
     this.merger = new WordMerger(this.readMerges(metadata, where));
-    this.endIds = readEndIds(metadata, specials, tokens.length, where);
-    this.beginId = metadata.booleanOr('tokenizer.ggml.add_bos_token', false)
-      ? readId(metadata, 'tokenizer.ggml.bos_token_id', tokens.length, where)
-      : null;
   }
 
   encode(text: string, options: { special?: boolean } = {}): number[] {
     const ids: number[] = [];
-    for (const part of this.specials.split(text, options.special ?? true))
+    const emit = (id: number) => this.emit(id, ids);
+    for (const part of this.vocabulary.specials.split(wellFormed(text), options.special ?? true))
       if (typeof part === 'number') ids.push(part);
-      else this.encodePlain(part, ids);
+      else
+        this.rules.cut(this.rules.plainText ? escapeSpaces(part) : part, (word) =>
+          this.encodeWord(word, emit),
+        );
     return ids;
   }
 
   bytes(id: number): Uint8Array {
     if (!Number.isInteger(id) || id < 0 || id >= this.size)
       throw new OptionError('option/token', `${id} is no token id`, `Ids go from 0 to ${this.size - 1}.`);
-    const type = this.types[id];
-    return type === NORMAL || type === USER_DEFINED ? this.strings.get(id).slice() : new Uint8Array(0);
+    const text = this.strings.get(id);
+    switch (this.vocabulary.kinds[id]) {
+      case TokenKind.Normal:
+        return this.rules.plainText ? unescapeSpaces(text) : text.slice();
+      case TokenKind.UserDefined:
+        return text.slice();
+      case TokenKind.Byte:
+        return Uint8Array.of(byteOf(text));
+      default:
+        return new Uint8Array(0);
+    }
   }
 
   decode(ids: Iterable<number>): string {
@@ -115,122 +89,124 @@ export class BpeTokenizer implements Tokenizer {
     return new Utf8Stream((id) => this.bytes(id));
   }
 
-  private encodePlain(text: string, ids: number[]): void {
-    const emit = (id: number) => {
-      if (id < this.size) ids.push(id);
-      else for (const byte of this.strings.get(id)) this.emitByte(byte, ids);
-    };
-    this.pattern.lastIndex = 0;
-    for (let match = this.pattern.exec(text); match; match = this.pattern.exec(text)) {
-      const [word] = match;
-      const symbols = this.merger.symbols(word.length * 3);
-      this.merger.merge(this.readWord(word, symbols), emit);
+  private encodeWord(text: string, emit: (id: number) => void): void {
+    const { rules, byteIds, strings } = this;
+    if (this.word.length < text.length * 3) this.word = new Uint8Array(text.length * 6);
+    const { word } = this;
+    const length = writeUtf8(text, word);
+    if (rules.wholeWords || (rules.wholeLineEnds && word[0] === 0x0a)) {
+      const whole = this.token(strings.find(word, 0, length));
+      if (whole >= 0) return emit(whole);
     }
-  }
-
-  /** A result of merging that is no token is written byte by byte; bytes without a token are lost. */
-  private emitByte(byte: number, ids: number[]): void {
-    const id = this.byteIds[byte]!;
-    if (id < this.size) ids.push(id);
-  }
-
-  /** UTF-8 of a word as ids of single bytes. Half a surrogate pair becomes U+FFFD, as everywhere in JavaScript. */
-  private readWord(word: string, symbols: Int32Array): number {
-    const { byteIds } = this;
+    const symbols = this.merger.symbols(length);
     let count = 0;
-    const put = (byte: number) => (symbols[count++] = byteIds[byte]!);
-    for (let i = 0; i < word.length; i++) {
-      let code = word.codePointAt(i)!;
-      if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
-      if (code < 0x80) put(code);
-      else if (code < 0x800) {
-        put(0xc0 | (code >> 6));
-        put(0x80 | (code & 63));
-      } else if (code < 0x10000) {
-        put(0xe0 | (code >> 12));
-        put(0x80 | ((code >> 6) & 63));
-        put(0x80 | (code & 63));
-      } else {
-        i++;
-        put(0xf0 | (code >> 18));
-        put(0x80 | ((code >> 12) & 63));
-        put(0x80 | ((code >> 6) & 63));
-        put(0x80 | (code & 63));
+    if (rules.plainText)
+      for (let at = 0, bytes; at < length; at += bytes) {
+        bytes = characterBytes(word[at]!);
+        const found = strings.find(word, at, bytes);
+        symbols[count++] = found >= 0 ? found : NO_STRING - at;
       }
+    else for (; count < length; count++) symbols[count] = byteIds[word[count]!]!;
+    this.merger.merge(count, emit);
+  }
+
+  private emit(id: number, ids: number[]): void {
+    if (id >= 0 && id < this.size) ids.push(id);
+    else if (id >= 0) {
+      const token = this.token(id);
+      if (token >= 0) ids.push(token);
+      else this.emitBytes(this.strings.get(id), ids);
+    } else {
+      const at = NO_STRING - id;
+      this.emitBytes(this.word.subarray(at, at + characterBytes(this.word[at]!)), ids);
     }
-    return count;
+  }
+
+  /** What is no token is written byte by byte; bytes without a token are lost. */
+  private emitBytes(bytes: Uint8Array, ids: number[]): void {
+    for (const byte of bytes) {
+      const id = this.token(this.byteIds[byte]!);
+      if (id >= 0) ids.push(id);
+    }
+  }
+
+  /** The token that a string is, or -1. */
+  private token(string: number): number {
+    return string < this.size ? string : (this.aliases.get(string) ?? -1);
+  }
+
+  /**
+   * Normal tokens are kept as the bytes they stand for. Others stand for their text, which merging can make too: the
+   * alphabet reads that text as other bytes, so these get a second string.
+   */
+  private readTokens(metadata: Metadata): void {
+    const { kinds } = this.vocabulary;
+    const buffer = new Uint8Array(this.vocabulary.longest);
+    const differing: { id: number; bytes: Uint8Array }[] = [];
+    metadata.eachString('tokenizer.ggml.tokens', (text, from, to, id) => {
+      const length = this.rules.plainText ? -1 : readByteText(text, from, to, buffer, 0);
+      if (kinds[id] === TokenKind.Normal && length >= 0) {
+        this.strings.add(buffer, 0, length);
+        this.strings.index(id);
+        return;
+      }
+      this.strings.add(text, from, to - from);
+      if (this.rules.plainText || length === to - from) this.strings.index(id);
+      else if (length >= 0) differing.push({ id, bytes: buffer.slice(0, length) });
+    });
+    for (const { id, bytes } of differing) {
+      const string = this.strings.add(bytes, 0, bytes.length);
+      this.strings.index(string);
+      this.aliases.set(string, id);
+    }
   }
 
   private readMerges(metadata: Metadata, where: string): Merges {
-    const texts = metadata.strings('tokenizer.ggml.merges');
-    // The limit of WordMerger's candidates; the largest vocabularies have 500,000.
-    if (texts.length >= 2 ** 21)
-      throw new ModelFormatError('model/tokenizer', `${where} has ${texts.length} merges`, REPACK);
-    const merges = new Merges(texts.length);
-    let buffer = new Uint8Array(256);
-    texts.forEach((text, index) => {
-      const space = text.indexOf(' ', 1);
-      if (space < 0 || space === text.length - 1)
+    const { rules } = this;
+    let count = 0;
+    let longest = 0;
+    metadata.eachString('tokenizer.ggml.merges', (_, from, to) => {
+      count++;
+      longest = Math.max(longest, to - from);
+    });
+    // The limit of the candidates' ranks; the largest vocabularies have 500,000.
+    if (count >= 2 ** 21)
+      throw new ModelFormatError('model/tokenizer', `${where} has ${count} merges`, CONVERT_AGAIN);
+    const merges = new Merges(count);
+    const buffer = new Uint8Array(longest);
+    const read = (text: Uint8Array, from: number, to: number, at: number): number => {
+      if (!rules.plainText) return readByteText(text, from, to, buffer, at);
+      for (let i = from; i < to; i++) buffer[at + i - from] = text[i]!;
+      return to - from;
+    };
+    metadata.eachString('tokenizer.ggml.merges', (text, from, to, index) => {
+      let space = from + 1;
+      while (space < to && text[space] !== 0x20) space++;
+      if (space >= to - 1)
         throw new ModelFormatError(
           'model/tokenizer',
           `${where}: merge ${index} is not two symbols with a space between`,
-          REPACK,
+          CONVERT_AGAIN,
         );
-      if (text.length > buffer.length) buffer = new Uint8Array(text.length);
-      const first = readByteText(text, 0, space, buffer, 0);
-      const second = readByteText(text, space + 1, text.length, buffer, space);
+      const first = read(text, from, space, 0);
       // Symbols that stand for no bytes never occur in a word.
-      if (first < 0 || second < 0) return;
-      const whole = this.find(buffer, 0, first + second);
-      const left = this.find(buffer, 0, first);
-      const right = this.find(buffer, first, second);
+      if (first < 0) return;
+      const second = read(text, space + 1, to, first);
+      if (second < 0) return;
+      const whole = this.findOrAdd(buffer, 0, first + second);
+      const left = this.findOrAdd(buffer, 0, first);
+      const right = this.findOrAdd(buffer, first, second);
       merges.add(left, right, whole);
     });
     return merges;
   }
 
-  /** The id of a byte string, new above the vocabulary's ids if it is no token. */
-  private find(bytes: Uint8Array, from: number, length: number): number {
+  /** The number of a byte string, new above the vocabulary's ids if it is no token. */
+  private findOrAdd(bytes: Uint8Array, from: number, length: number): number {
     const found = this.strings.find(bytes, from, length);
     if (found >= 0) return found;
-    const id = this.strings.add(bytes, from, length);
-    this.strings.index(id);
-    return id;
+    const string = this.strings.add(bytes, from, length);
+    this.strings.index(string);
+    return string;
   }
-}
-
-function readTypes(metadata: Metadata, size: number, where: string): Uint8Array {
-  if (!metadata.has('tokenizer.ggml.token_type')) return new Uint8Array(size).fill(NORMAL);
-  const types = metadata.numbers('tokenizer.ggml.token_type');
-  if (types.length !== size)
-    throw new ModelFormatError(
-      'model/tokenizer',
-      `${where} has ${size} tokens but ${types.length} token types`,
-      REPACK,
-    );
-  const bytes = new Uint8Array(size);
-  for (let id = 0; id < size; id++) if (types[id]! < 256) bytes[id] = types[id]!;
-  return bytes;
-}
-
-function readEndIds(
-  metadata: Metadata,
-  specials: readonly SpecialToken[],
-  size: number,
-  where: string,
-): ReadonlySet<number> {
-  const ids = new Set<number>();
-  for (const key of END_KEYS) if (metadata.has(key)) ids.add(readId(metadata, key, size, where));
-  for (const { id, text, control } of specials) if (control && END_NAMES.has(text)) ids.add(id);
-  return ids;
-}
-
-function readId(metadata: Metadata, key: string, size: number, where: string): number {
-  const id = metadata.number(key);
-  if (Number.isInteger(id) && id >= 0 && id < size) return id;
-  throw new ModelFormatError(
-    'model/tokenizer',
-    `${where}: ${key} is ${id}, but ids go from 0 to ${size - 1}`,
-    REPACK,
-  );
 }

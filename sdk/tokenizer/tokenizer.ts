@@ -14,8 +14,12 @@ export interface Tokenizer {
   bytes(id: number): Uint8Array;
   /** Decodes whole sequences; invalid UTF-8 becomes U+FFFD; control tokens are left out. */
   decode(ids: Iterable<number>): string;
-  /** A decoder that never emits half a UTF-8 character. */
-  stream(): TokenStream;
+  /**
+   * A decoder that never emits half a UTF-8 character. `previous` is the id before, when the stream continues a text:
+   * some vocabularies write a space before a text's first word and after special tokens, which is left out there and
+   * kept elsewhere. Without it the stream begins a text.
+   */
+  stream(previous?: number): TokenStream;
 }
 
 export interface TokenStream {

@@ -1,3 +1,4 @@
+import { CandidateHeap } from './candidate-heap.js';
 import type { Merges } from './merges.js';
 
 const { floor } = Math;
@@ -10,9 +11,7 @@ export class WordMerger {
   private ids = new Int32Array(64);
   private next = new Int32Array(64);
   private previous = new Int32Array(64);
-  /** Candidates as rank × 2³² + position, smallest first. Both parts stay exact: ranks are below 2²¹. */
-  private heap = new Float64Array(64);
-  private heapSize = 0;
+  private readonly candidates = new CandidateHeap();
 
   constructor(private readonly merges: Merges) {}
 
@@ -29,15 +28,15 @@ export class WordMerger {
 
   /** Merges the first `count` symbols and hands the remaining ones to `emit` in order. */
   merge(count: number, emit: (id: number) => void): void {
-    const { ids, next, previous, merges } = this;
+    const { ids, next, previous, merges, candidates } = this;
     for (let i = 0; i < count; i++) {
       next[i] = i + 1;
       previous[i] = i - 1;
     }
-    this.heapSize = 0;
+    candidates.clear();
     for (let i = 0; i + 1 < count; i++) this.consider(i, i + 1);
-    while (this.heapSize > 0) {
-      const candidate = this.pop();
+    while (!candidates.empty) {
+      const candidate = candidates.pop();
       const rank = floor(candidate / 4294967296);
       const at = candidate - rank * 4294967296;
       const after = next[at]!;
@@ -58,41 +57,6 @@ export class WordMerger {
 
   private consider(left: number, right: number): void {
     const rank = this.merges.rank(this.ids[left]!, this.ids[right]!);
-    if (rank >= 0) this.push(rank * 4294967296 + left);
-  }
-
-  private push(value: number): void {
-    if (this.heapSize === this.heap.length) {
-      const heap = new Float64Array(this.heap.length * 2);
-      heap.set(this.heap);
-      this.heap = heap;
-    }
-    const { heap } = this;
-    let at = this.heapSize++;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (heap[parent]! <= value) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = value;
-  }
-
-  private pop(): number {
-    const { heap } = this;
-    const top = heap[0]!;
-    const value = heap[--this.heapSize]!;
-    const size = this.heapSize;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= size) break;
-      if (child + 1 < size && heap[child + 1]! < heap[child]!) child++;
-      if (heap[child]! >= value) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = value;
-    return top;
+    if (rank >= 0) this.candidates.push(rank, left);
   }
 }

@@ -28,6 +28,18 @@ export class ListMetadata implements Metadata {
     return this.get(key, (value) => Array.isArray(value));
   }
 
+  eachString(
+    key: string,
+    visit: (bytes: Uint8Array, from: number, to: number, index: number) => void,
+  ): number {
+    const list = this.strings(key);
+    list.forEach((text, index) => {
+      const bytes = Buffer.from(text);
+      visit(bytes, 0, bytes.length, index);
+    });
+    return list.length;
+  }
+
   numbers(key: string): Float64Array {
     return Float64Array.from(this.get<number[]>(key, (value) => Array.isArray(value)));
   }

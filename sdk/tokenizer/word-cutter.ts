@@ -1,0 +1,55 @@
+/** Hands out parts of a text, in order; together they are the text. */
+export type Cut = (text: string, emit: (part: string) => void) => void;
+
+/**
+ * Cuts a text at every match of a pattern: matches and what lies between them are parts. In a pattern \s is white
+ * space as Unicode has it (JavaScript's \s lacks U+0085 and has U+FEFF), \S everything else.
+ */
+export function cutAt(pattern: string): Cut {
+  const source = pattern.replaceAll('\\s', '\\p{White_Space}').replaceAll('\\S', '\\P{White_Space}');
+  const regex = new RegExp(source, 'gv');
+  return (text, emit) => {
+    let from = 0;
+    regex.lastIndex = 0;
+    for (let match = regex.exec(text); match; match = regex.exec(text)) {
+      if (match.index > from) emit(text.slice(from, match.index));
+      emit(match[0]);
+      from = regex.lastIndex;
+    }
+    if (from < text.length) emit(from === 0 ? text : text.slice(from));
+  };
+}
+
+/**
+ * Cuts runs of digits into groups of three from the right, as one writes thousands. `digit` matches one digit. With
+ * `glued` the first group stays with what stands before it, as llama.cpp has it for the families that want this cut.
+ */
+export function cutThousands(digit: string, glued: boolean): Cut {
+  const regex = new RegExp(`${digit}+`, 'gv');
+  return (text, emit) => {
+    let from = 0;
+    for (const { index, 0: run } of text.matchAll(regex)) {
+      const digits = Array.from(run);
+      const first = digits.length % 3 || 3;
+      const before = text.slice(from, index);
+      const head = digits.slice(0, first).join('');
+      if (glued) emit(before + head);
+      else {
+        if (before) emit(before);
+        emit(head);
+      }
+      for (let i = first; i < digits.length; i += 3) emit(digits.slice(i, i + 3).join(''));
+      from = index + run.length;
+    }
+    if (from < text.length) emit(text.slice(from));
+  };
+}
+
+/** Cuts one after the other, each inside the parts of those before it. */
+export function cutInTurn(cuts: readonly Cut[]): Cut {
+  const [first, ...rest] = cuts;
+  if (!first) return (text, emit) => emit(text);
+  if (rest.length === 0) return first;
+  const then = cutInTurn(rest);
+  return (text, emit) => first(text, (part) => then(part, emit));
+}
