@@ -39,8 +39,8 @@ export async function bundle({ types = false } = {}) {
     format: 'esm',
     target: 'node20',
     minify: true,
-    // Native addon: cannot be bundled.
-    external: ['koffi'],
+    // Native addons: cannot be bundled.
+    external: ['koffi', 'sqlite3'],
     define: { POCKETMOE_VERSION: JSON.stringify(version) },
     banner: { js: REQUIRE },
     legalComments: 'none',
