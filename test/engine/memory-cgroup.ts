@@ -10,8 +10,7 @@ export class MemoryCgroup {
   ) {}
 
   /** Null where cgroups cannot be made (no root, no controller). */
-  static create(limitBytes: number): MemoryCgroup | null {
-    const name = `pocketmoe-test-${process.pid}`;
+  static create(limitBytes: number, name = `pocketmoe-test-${process.pid}`): MemoryCgroup | null {
     try {
       if (existsSync('/sys/fs/cgroup/memory')) {
         const folder = join('/sys/fs/cgroup/memory', name);
@@ -29,10 +28,15 @@ export class MemoryCgroup {
     }
   }
 
+  /** The command that runs `command` inside, from its first page on. */
+  command(command: string, args: readonly string[]): [command: string, args: string[]] {
+    const script = `echo $$ > "${join(this.folder, 'cgroup.procs')}" && exec "$0" "$@"`;
+    return ['sh', ['-c', script, command, ...args]];
+  }
+
   /** Runs a command inside; returns its standard output. Throws when it fails or is killed. */
   run(command: string, args: readonly string[]): string {
-    const script = `echo $$ > "${join(this.folder, 'cgroup.procs')}" && exec "$0" "$@"`;
-    return execFileSync('sh', ['-c', script, command, ...args], { encoding: 'utf8', maxBuffer: 64 << 20 });
+    return execFileSync(...this.command(command, args), { encoding: 'utf8', maxBuffer: 64 << 20 });
   }
 
   /** Processes killed for lack of memory. */

@@ -198,6 +198,7 @@ function load() {
       context: Pointer,
       b: Batch,
     ) => number,
+    synchronize: llama.func('llama_synchronize', 'void', ['void *']) as (context: Pointer) => void,
     logitsAt: llama.func('llama_get_logits_ith', 'void *', ['void *', 'int32_t']) as (
       context: Pointer,
       index: number,

@@ -171,6 +171,13 @@ export class LlamaPeer {
     return answer;
   }
 
+  /** Evaluates tokens, at most a batch, behind those already in the context. Copies no logits: for timing. */
+  append(tokens: readonly number[]): void {
+    this.mustBeOpen();
+    this.evaluate(tokens, false);
+    this.library.synchronize(this.context);
+  }
+
   /** Forgets all tokens evaluated so far. */
   clear(): void {
     this.mustBeOpen();
