@@ -7,16 +7,21 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashSources, root, STAMP } from './sources.mjs';
 
+const SQLITE = join(root, 'node_modules', 'sqlite3', 'package.json');
 const NATIVE_SOURCES = ['kernels/native', 'kernels/include', 'firmware-bridge/flash'];
 
 /** Progress goes to stderr, so that stdout holds nothing but what was asked for. */
 const say = (line) => process.stderr.write(`${line}\n`);
 
-/** Does all three steps. Ends the process with a plain message when one cannot be done. */
-export function setUp() {
+/**
+ * Does all three steps; with `spool`, also gives sqlite3 its binary, which the engine does without. Ends the process with
+ * a plain message when a step cannot be done.
+ */
+export function setUp({ spool = false } = {}) {
   const [major] = process.versions.node.split('.');
   if (Number(major) < 20) fail(`PocketMoE needs Node 20 or newer; this is ${process.version}.`);
-  if (!dependenciesInstalled()) installDependencies();
+  if (!dependenciesInstalled() || (spool && !existsSync(SQLITE))) installDependencies();
+  if (spool) buildSqlite();
   buildNative();
   bundleIfStale();
 }
@@ -50,17 +55,30 @@ function installDependencies() {
   say('Installing dependencies…');
   const command = existsSync(join(root, 'package-lock.json')) ? 'ci' : 'install';
   // The native library is built by the next step, which says so; the packages work without their install scripts.
-  const options = [command, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  const npm = process.env.npm_execpath;
-  const [program, ...first] = npm?.endsWith('js') ? [process.execPath, npm] : ['npm'];
-  const { status, stdout, stderr, error } = spawnSync(program, [...first, ...options], {
+  const failure = npm(command, '--ignore-scripts', '--no-audit', '--no-fund');
+  if (failure !== null) fail(`${failure}\nThe dependencies could not be installed (npm ${command}).`);
+}
+
+/** Fetches the binary of sqlite3, or compiles it, if it does not load. */
+function buildSqlite() {
+  const loads = () =>
+    spawnSync(process.execPath, ['-e', "require('sqlite3')"], { cwd: root, stdio: 'ignore' }).status === 0;
+  if (loads()) return;
+  say('Fetching or compiling sqlite3 (a minute or two, once)…');
+  const failure = npm('rebuild', 'sqlite3', '--ignore-scripts=false');
+  if (!loads())
+    fail(`${failure ?? ''}\nsqlite3 could not be built: it needs Python, make and a C++ compiler.`);
+}
+
+/** Runs npm; returns what it printed when it failed, otherwise null. */
+function npm(...options) {
+  const path = process.env.npm_execpath;
+  const [program, ...first] = path?.endsWith('js') ? [process.execPath, path] : ['npm'];
+  const { status, stdout, stderr, error } = spawnSync(program, [...first, ...options, '--loglevel=error'], {
     cwd: root,
     encoding: 'utf8',
   });
-  if (status === 0) return;
-  fail(
-    `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}\nThe dependencies could not be installed (npm ${command}).`,
-  );
+  return status === 0 ? null : `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`;
 }
 
 /** Compiles what changed. Without a compiler this warns, and the slow TypeScript kernels run. */

@@ -19,7 +19,7 @@ const checks = [
   ['style', tool('eslint', 'bin', 'eslint.js'), '.'],
 ];
 
-setUp();
+setUp({ spool: true });
 let ok = true;
 for (const [what, ...args] of given.includes('--no-checks') ? [] : checks) {
   const passed = run(...args);
