@@ -177,7 +177,7 @@ const RULES: readonly Rule[] = [
   {
     names: 'afmoe',
     steps: [
-      () => cutThousands('\\p{N}', true),
+      () => cutThousands('\\p{N}', 'after'),
       '[\\u4e00-\\u9fff\\u3400-\\u4dbf\\u8c48-\\ufaff\\u3040-\\u30ff\\uff65-\\uff9f\\u2f00-\\u2fdf\\u0e40-\\u0e7f' +
         '\\u0e80-\\u0eff\\u1780-\\u17ff\\u1000-\\u109f\\uaa60-\\uaa7f\\ua9e0-\\ua9ff\\uac00-\\ud7af\\u1100-\\u11ff]+',
       DEEPSEEK3,
@@ -200,7 +200,7 @@ const RULES: readonly Rule[] = [
   },
   {
     names: 'tiny_aya cohere2moe',
-    steps: [() => cutThousands('\\p{N}', true), camel(MARKED, MARKED, `(?:${CONTRACTION})?`, THREE)],
+    steps: [() => cutThousands('\\p{N}', 'after'), camel(MARKED, MARKED, `(?:${CONTRACTION})?`, THREE)],
   },
   {
     names: 'youtu',
@@ -225,7 +225,7 @@ const RULES: readonly Rule[] = [
       ),
     ],
   },
-  { names: 'superbpe', steps: ['\\p{N}+', () => cutThousands('[0-9]', false)] },
+  { names: 'superbpe', steps: ['\\p{N}+', () => cutThousands('[0-9]', 'before')] },
   { names: 'poro-chat bloom gpt3-finnish', steps: [SENTENCE] },
   { names: 'viking', steps: [SENTENCE, '\\p{N}'] },
   {

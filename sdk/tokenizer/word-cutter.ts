@@ -21,27 +21,28 @@ export function cutAt(pattern: string): Cut {
 }
 
 /**
- * Cuts runs of digits into groups of three from the right, as one writes thousands. `digit` matches one digit. With
- * `glued` the first group stays with what stands before it, as llama.cpp has it for the families that want this cut.
+ * Cuts runs of digits into groups of three from the right, as one writes thousands. `digit` matches one digit. Cuts
+ * after every group, so that the first stays with what stands before it, or before every group of three, so that the
+ * last stays with what follows: two ways that llama.cpp has for different families.
  */
-export function cutThousands(digit: string, glued: boolean): Cut {
-  const regex = new RegExp(`${digit}+`, 'gv');
+export function cutThousands(digit: string, where: 'after' | 'before'): Cut {
+  const runs = new RegExp(`${digit}+`, 'gv');
   return (text, emit) => {
     let from = 0;
-    for (const { index, 0: run } of text.matchAll(regex)) {
+    const cut = (at: number) => {
+      if (at > from) emit(text.slice(from, at));
+      from = at;
+    };
+    for (const { index, 0: run } of text.matchAll(runs)) {
       const digits = Array.from(run);
-      const first = digits.length % 3 || 3;
-      const before = text.slice(from, index);
-      const head = digits.slice(0, first).join('');
-      if (glued) emit(before + head);
-      else {
-        if (before) emit(before);
-        emit(head);
-      }
-      for (let i = first; i < digits.length; i += 3) emit(digits.slice(i, i + 3).join(''));
-      from = index + run.length;
+      let at = index;
+      digits.forEach((character, i) => {
+        if (where === 'before' && (digits.length - i) % 3 === 0) cut(at);
+        at += character.length;
+        if (where === 'after' && (digits.length - i - 1) % 3 === 0) cut(at);
+      });
     }
-    if (from < text.length) emit(text.slice(from));
+    cut(text.length);
   };
 }
 
