@@ -45,11 +45,11 @@ export class PowerSensor implements Sensor<PowerReading> {
   #counters(board: Board, now: () => number): Meter[] {
     return board.names('sys/class/powercap', /^intel-rapl:\d+$/).map((name) => {
       const path = `sys/class/powercap/${name}`;
-      const range = board.integer(`${path}/max_energy_range_uj`, 1, 1e15);
+      const range = board.integer(`${path}/max_energy_range_uj`, 1, 1e14);
       return {
         label: board.label(`${path}/name`) ?? name,
         read: () => {
-          const microjoules = board.integer(`${path}/energy_uj`, 0, 1e15);
+          const microjoules = board.integer(`${path}/energy_uj`, 0, 1e14);
           const at = now();
           const before = this.#energies.get(path);
           if (microjoules === null) {
