@@ -8,4 +8,6 @@ export default {
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/build'],
   maxWorkers: 2,
   testTimeout: 120_000,
+  // A failed test may leave an engine worker open; the run must end all the same.
+  forceExit: true,
 };

@@ -184,6 +184,16 @@ export class Engine {
     this.#divide();
   }
 
+  /** Throws ContextFullError when `added` tokens after `held` ones do not fit the cache. */
+  checkRoom(held: number, added: number, kv: KvCache): void {
+    if (held + added > kv.contextLength)
+      throw new ContextFullError(
+        'session/context-full',
+        `the conversation needs ${held + added} tokens, its context holds ${kv.contextLength}`,
+        'Open the model with a larger contextLength, or start a new session.',
+      );
+  }
+
   /**
    * Computes a batch of tokens that follow what `kv` holds; on return kv holds them too. On an error kv holds what it
    * held before. `interrupted` is asked at every layer; when it says yes, an "AbortError" is thrown.
@@ -195,13 +205,8 @@ export class Engine {
     sink: LogitsSink,
     interrupted: () => boolean = () => false,
   ): void {
-    if (kv.length + ids.length > kv.contextLength)
-      throw new ContextFullError(
-        'session/context-full',
-        `the conversation needs ${kv.length + ids.length} tokens, its context holds ${kv.contextLength}`,
-        'Open the model with a larger contextLength, or start a new session.',
-      );
     const begun = performance.now();
+    this.checkRoom(kv.length, ids.length, kv);
     const batch = this.#batchIds.subarray(0, ids.length);
     batch.set(ids);
     this.pass.begin(kv, batch, outputs, sink, interrupted);
