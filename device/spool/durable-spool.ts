@@ -40,7 +40,7 @@ export class DurableSpool implements Spool {
   #dropped = noCounts();
   #release: Point | null = null;
   #released: (() => void)[] = [];
-  #stored: (() => void)[] = [];
+  #stored: ((open: boolean) => void)[] = [];
   #fault: string | null = null;
   #failures = 0;
   #timer: { due: number; handle: NodeJS.Timeout } | null = null;
@@ -139,8 +139,8 @@ export class DurableSpool implements Spool {
     });
   }
 
-  stored(): Promise<void> {
-    if (this.#closed) return Promise.resolve();
+  stored(): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
     return new Promise((resolve) => void this.#stored.push(resolve));
   }
 
@@ -184,7 +184,8 @@ export class DurableSpool implements Spool {
     this.stopTimer();
     for (const { settle } of [...(this.#batch?.records ?? []), ...this.#waiting.take(Infinity, Infinity)])
       settle(closedError());
-    for (const done of [...(this.#batch?.released ?? []), ...this.#released, ...this.#stored]) done();
+    for (const done of [...(this.#batch?.released ?? []), ...this.#released]) done();
+    for (const tell of this.#stored.splice(0)) tell(false);
     await this.inTurn(async () => {
       await this.#store?.close();
       this.#store = null;
@@ -272,7 +273,7 @@ export class DurableSpool implements Spool {
     this.#failures = 0;
     for (const { settle } of batch.records) settle();
     for (const done of batch.released) done();
-    if (batch.records.length > 0) for (const done of this.#stored.splice(0)) done();
+    if (batch.records.length > 0) for (const tell of this.#stored.splice(0)) tell(true);
     return true;
   }
 

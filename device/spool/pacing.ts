@@ -48,10 +48,10 @@ export class Pace {
     this.#at = clock.now();
   }
 
-  /** Milliseconds to wait before the next item; 0 when it may go now. */
+  /** Whole milliseconds to wait before the next item; 0 when it may go now. */
   delay(): number {
     this.fill();
-    return this.#level >= 0 ? 0 : (-this.#level / this.perSecond) * 1000;
+    return this.#level >= 0 ? 0 : Math.ceil((-this.#level / this.perSecond) * 1000);
   }
 
   /** Takes `amount` out of the bucket. */

@@ -55,7 +55,7 @@ export async function replay(
       if (page.length === 0) {
         if (flight.size > 0) await Promise.race([flight.settled(), more, ended]);
         else if (untilEmpty) break;
-        else await Promise.race([more, ended]);
+        else if ((await Promise.race([more, ended])) === false) break;
       }
       continue;
     }

@@ -67,8 +67,8 @@ export interface Spool {
    * Resolves when that is on disk, which need not be waited for: until then a restart may send records again.
    */
   release(upTo: Pick<SpoolRecord, 'boot' | 'sequence'>): Promise<void>;
-  /** Resolves when a record was stored after this call, or the spool was closed. */
-  stored(): Promise<void>;
+  /** Resolves with true when a record was stored after this call, with false when the spool is closed. */
+  stored(): Promise<boolean>;
   statistics(): SpoolStatistics;
   /** Writes what is waiting, once, and closes the file. Records that could not be written reject with spool/closed. */
   close(): Promise<void>;

@@ -13,8 +13,8 @@ export const PAGE_BYTES = 4096;
 const RECORD_COLUMNS =
   'id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, sequence INTEGER NOT NULL, time INTEGER NOT NULL, ordinal INTEGER, payload BLOB';
 
-/** Creates everything in an empty file. Run in a transaction. */
-export const CREATE: readonly string[] = [
+/** What a spool consists of, as SQLite keeps it: a file whose schema differs in a letter is not one. */
+export const TABLES: readonly string[] = [
   ...RECORD_CLASSES.map((name) => `CREATE TABLE "${name}" (${RECORD_COLUMNS})`),
   // What ever happened to the records of a class: produced = released + dropped + rows of its table.
   'CREATE TABLE counter (class TEXT PRIMARY KEY, produced INTEGER NOT NULL, released INTEGER NOT NULL, dropped INTEGER NOT NULL)',
@@ -23,7 +23,6 @@ export const CREATE: readonly string[] = [
   'CREATE TABLE thinning (level INTEGER PRIMARY KEY, below INTEGER NOT NULL)',
   // One row. `writes` tells after a failed commit whether it took place.
   'CREATE TABLE spool (writes INTEGER NOT NULL, next_id INTEGER NOT NULL, corruptions INTEGER NOT NULL)',
-  `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ];
 
 /** All classes as one table, in order of id; SQLite merges the tables without sorting. */

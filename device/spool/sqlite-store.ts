@@ -5,7 +5,7 @@ import { countMovedAside } from './quarantine.js';
 import { RECORD_CLASSES, type RecordClass, type SpoolRecord } from './record.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import type { Sqlite } from './sqlite-library.js';
-import { CREATE, merged, PAGE_BYTES, SCHEMA_VERSION } from './sqlite-schema.js';
+import { merged, PAGE_BYTES, SCHEMA_VERSION, TABLES } from './sqlite-schema.js';
 import { endOfHead, shed, usedBytes } from './sqlite-shedding.js';
 
 /** A page of records for a sender ends at so many bytes of payload. */
@@ -88,8 +88,7 @@ export class SqliteStore {
       await store.begin();
       return store;
     } catch (error) {
-      // A statement that is refused while opening was refused for a missing table or column.
-      const damaged = isDamage(error) || (error as { code?: unknown }).code === 'SQLITE_ERROR';
+      const damaged = isDamage(error);
       const tally = damaged ? await readTally(connection).catch(() => null) : null;
       await connection.close();
       throw damaged ? new UnreadableError((error as Error).message, tally, { cause: error }) : error;
@@ -189,19 +188,21 @@ export class SqliteStore {
     const { version } = await connection.one<{ version: number }>(
       'SELECT user_version AS version FROM pragma_user_version()',
     );
-    const { tables } = await connection.one<{ tables: number }>(
-      'SELECT count(*) AS tables FROM sqlite_schema',
+    const present = await connection.all<{ sql: string }>(
+      'SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL',
     );
-    if (tables > 0 && version !== SCHEMA_VERSION)
-      throw new UnreadableError(`schema version ${version}, not ${SCHEMA_VERSION}`, null);
-    if (tables > 0 && options.verify) {
+    const tables = present.map(({ sql }) => sql);
+    const isOurs = tables.length === TABLES.length && TABLES.every((table) => tables.includes(table));
+    if (tables.length > 0 && (version !== SCHEMA_VERSION || !isOurs))
+      throw new UnreadableError(`not a spool of schema version ${SCHEMA_VERSION}`, null);
+    if (tables.length > 0 && options.verify) {
       const { result } = await connection.one<{ result: string }>(
-        'SELECT quick_check AS result FROM pragma_quick_check(1)',
+        'SELECT quick_check AS result FROM pragma_quick_check LIMIT 1',
       );
       if (result !== 'ok') throw new UnreadableError(result, null);
     }
     await this.transaction(async () => {
-      if (tables === 0) await this.create();
+      if (tables.length === 0) await this.create();
       const state = await connection.one<{ writes: number; nextId: number; corruptions: number }>(
         'SELECT writes, next_id AS nextId, corruptions FROM spool',
       );
@@ -216,7 +217,8 @@ export class SqliteStore {
 
   private async create(): Promise<void> {
     const { connection, options } = this;
-    for (const statement of CREATE) await connection.execute(statement);
+    for (const statement of TABLES) await connection.execute(statement);
+    await connection.execute(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     const corruptions = await countMovedAside(options.path);
     await connection.run('INSERT INTO spool (writes, next_id, corruptions) VALUES (0, 1, ?)', corruptions);
     for (const name of RECORD_CLASSES) {
