@@ -120,7 +120,7 @@ template <class T> static void float_matmul(const MatmulJob &job) {
 
 /* ---- quantised weights: panels of LANES rows, lane = row ---- */
 
-constexpr int CHUNK_COLS = 2048; /* columns unpacked at a time for a batch: a panel of them stays in L1 */
+constexpr int CHUNK_COLS = 1024; /* columns unpacked at a time for a batch: two panels of them stay in L1 */
 constexpr int BATCH = 128;       /* tokens per pass over a panel */
 
 struct SmallPanel {
@@ -206,10 +206,8 @@ PM_INLINE void load_small(MXFP4, const uint8_t *const *p, int64_t offset, SmallP
 }
 
 /* acc += (d * dx) * (q - ZERO)·x, and += (m * dx) * sum(x) for types with a minimum. */
-template <class T>
-PM_INLINE VF small_step(const SmallPanel &w, const SmallActivation &x, int64_t block, VF acc) {
+template <class T> PM_INLINE VF small_finish(VI dots, const SmallPanel &w, const SmallActivation &x, int64_t block, VF acc) {
   constexpr int zero = T::MAX_Q == 255 && WIDE_SIGNED ? 0 : T::ZERO;
-  VI dots = dot<T::MAX_Q, 8>(w.w, x.q + block * 32);
   if constexpr (zero == 8) dots = vi_sub(dots, vi_shl<3>(vi_set(x.sum[block])));
   else if constexpr (zero == 16) dots = vi_sub(dots, vi_shl<4>(vi_set(x.sum[block])));
   else if constexpr (zero == 128) dots = vi_sub(dots, vi_shl<7>(vi_set(x.sum[block])));
@@ -220,16 +218,30 @@ PM_INLINE VF small_step(const SmallPanel &w, const SmallActivation &x, int64_t b
   return acc;
 }
 
-template <class T> struct SmallFamily {
+template <class Type> struct SmallFamily {
   using Panel = SmallPanel;
   using X = SmallActivation;
-  static constexpr int BLOCK = 32, BYTES = T::BYTES;
-  PM_INLINE void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_small(T{}, p, offset, o); }
-  PM_INLINE VF step(const Panel &w, const X &x, int64_t block, VF acc) { return small_step<T>(w, x, block, acc); }
-  PM_INLINE VF load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF acc) {
+  static constexpr int BLOCK = 32, BYTES = Type::BYTES;
+  PM_INLINE void load(const uint8_t *const *p, int64_t offset, Panel &o) { load_small(Type{}, p, offset, o); }
+  /* One block of P panels for T tokens. */
+  template <int P, int T>
+  PM_INLINE void step(const Panel *const *w, const X *x, int64_t block, VF (&acc)[P][T]) {
+    const VI *weights[P];
+    const int8_t *q[T];
+    VI sum[P][T];
+    for (int p = 0; p < P; p++) weights[p] = w[p]->w;
+    for (int t = 0; t < T; t++) q[t] = x[t].q;
+    for (int p = 0; p < P; p++)
+      for (int t = 0; t < T; t++) sum[p][t] = vi_zero();
+    dots<Type::MAX_Q, 8, false, P, T>(weights, nullptr, q, block * 32, sum);
+    for (int t = 0; t < T; t++)
+      for (int p = 0; p < P; p++) acc[p][t] = small_finish<Type>(sum[p][t], *w[p], x[t], block, acc[p][t]);
+  }
+  PM_INLINE void load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF (&acc)[1][1]) {
     SmallPanel w;
-    load_small(T{}, p, offset, w);
-    return small_step<T>(w, x, block, acc);
+    load_small(Type{}, p, offset, w);
+    const SmallPanel *const panels[1] = {&w};
+    step<1, 1>(panels, &x, block, acc);
   }
 };
 
@@ -409,65 +421,93 @@ PM_INLINE void load_part(Q3_K, const uint8_t *const *p, int64_t offset, const Su
   }
 }
 
-/* The integer sum of one part: scales times dot products of its sub-blocks. */
-template <class T, int PART> PM_INLINE VI part_sum(const VI *w, const SuperHead &head, const int8_t *q) {
-  constexpr int DWORDS = T::SUB / 4;
-  VI sum = dot_scaled<T::MAX_Q, DWORDS>(w, q + sub_block<T, PART>(0) * T::SUB, head.scale[sub_block<T, PART>(0)]);
-  for (int i = 1; i < 64 / T::SUB; i++) {
-    const int sub = sub_block<T, PART>(i);
-    sum = vi_add(sum, dot_scaled<T::MAX_Q, DWORDS>(w + i * DWORDS, q + sub * T::SUB, head.scale[sub]));
+/* Adds one part's scales times dot products. */
+template <class Type, int PART, int P, int T>
+PM_INLINE void add_part(const VI *const *w, const SuperHead *const *head, const int8_t *const *q, int64_t at,
+                        VI (&sum)[P][T]) {
+  constexpr int DWORDS = Type::SUB / 4;
+  for (int i = 0; i < 64 / Type::SUB; i++) {
+    const int sub = sub_block<Type, PART>(i);
+    const VI *weights[P];
+    VI scale[P];
+    for (int p = 0; p < P; p++) {
+      weights[p] = w[p] + i * DWORDS;
+      scale[p] = head[p]->scale[sub];
+    }
+    dots<Type::MAX_Q, DWORDS, true, P, T>(weights, scale, q, at + sub * Type::SUB, sum);
   }
-  return sum;
 }
 
 /* acc += (d * dx) * isum, then -= (dmin * dx) * msum, with both sums exact integers. */
-template <class T>
+template <class Type>
 PM_INLINE VF super_finish(VI sum, const SuperHead &head, const SuperActivation &x, int64_t block, VF acc) {
-  const int16_t *xs = T::SUB == 16 ? x.sum16 + block * 16 : x.sum32 + block * 8;
+  const int16_t *xs = Type::SUB == 16 ? x.sum16 + block * 16 : x.sum32 + block * 8;
   VI side = dot_pairs(head.pairs[0], xs);
-  for (int s = 2; s < 256 / T::SUB; s += 2) side = vi_add(side, dot_pairs(head.pairs[s / 2], xs + s));
+  for (int s = 2; s < 256 / Type::SUB; s += 2) side = vi_add(side, dot_pairs(head.pairs[s / 2], xs + s));
   const VF dx = vf_set(x.d[block]);
-  if constexpr (T::ZERO == 32) sum = vi_sub(sum, vi_shl<5>(side));
-  if constexpr (T::ZERO == 4) sum = vi_sub(sum, vi_shl<2>(side));
+  if constexpr (Type::ZERO == 32) sum = vi_sub(sum, vi_shl<5>(side));
+  if constexpr (Type::ZERO == 4) sum = vi_sub(sum, vi_shl<2>(side));
   acc = acc + (head.d * dx) * vf_of(sum);
-  if constexpr (T::HAS_MIN) acc = acc - (head.dmin * dx) * vf_of(side);
+  if constexpr (Type::HAS_MIN) acc = acc - (head.dmin * dx) * vf_of(side);
   return acc;
 }
 
-template <class T, int PART>
-PM_INLINE VI load_and_sum(const uint8_t *const *p, int64_t offset, const SuperHead &head, const int8_t *q) {
-  VI w[16];
-  load_part<PART>(T{}, p, offset, head, w);
-  return part_sum<T, PART>(w, head, q);
-}
-
-template <class T> struct SuperFamily {
+template <class Type> struct SuperFamily {
   using Panel = SuperPanel;
   using X = SuperActivation;
-  static constexpr int BLOCK = 256, BYTES = T::BYTES;
+  static constexpr int BLOCK = 256, BYTES = Type::BYTES;
   PM_INLINE void load(const uint8_t *const *p, int64_t offset, Panel &o) {
-    load_head(T{}, p, offset, o.head);
-    load_part<0>(T{}, p, offset, o.head, o.w[0]);
-    load_part<1>(T{}, p, offset, o.head, o.w[1]);
-    load_part<2>(T{}, p, offset, o.head, o.w[2]);
-    load_part<3>(T{}, p, offset, o.head, o.w[3]);
+    load_head(Type{}, p, offset, o.head);
+    load_part<0>(Type{}, p, offset, o.head, o.w[0]);
+    load_part<1>(Type{}, p, offset, o.head, o.w[1]);
+    load_part<2>(Type{}, p, offset, o.head, o.w[2]);
+    load_part<3>(Type{}, p, offset, o.head, o.w[3]);
   }
-  PM_INLINE VF step(const Panel &w, const X &x, int64_t block, VF acc) {
-    const int8_t *q = x.q + block * 256;
-    VI sum = vi_add(part_sum<T, 0>(w.w[0], w.head, q), part_sum<T, 1>(w.w[1], w.head, q));
-    sum = vi_add(sum, vi_add(part_sum<T, 2>(w.w[2], w.head, q), part_sum<T, 3>(w.w[3], w.head, q)));
-    return super_finish<T>(sum, w.head, x, block, acc);
+
+  /* One super-block of P panels for T tokens. */
+  template <int P, int T>
+  PM_INLINE void step(const Panel *const *w, const X *x, int64_t block, VF (&acc)[P][T]) {
+    const int8_t *q[T];
+    VI sum[P][T];
+    for (int t = 0; t < T; t++) q[t] = x[t].q;
+    for (int p = 0; p < P; p++)
+      for (int t = 0; t < T; t++) sum[p][t] = vi_zero();
+    step_part<0, P, T>(w, q, block * 256, sum);
+    step_part<1, P, T>(w, q, block * 256, sum);
+    step_part<2, P, T>(w, q, block * 256, sum);
+    step_part<3, P, T>(w, q, block * 256, sum);
+    for (int t = 0; t < T; t++)
+      for (int p = 0; p < P; p++) acc[p][t] = super_finish<Type>(sum[p][t], w[p]->head, x[t], block, acc[p][t]);
   }
-  /* Both in one: weights stay in registers. */
-  PM_INLINE VF load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF acc) {
-    const int8_t *q = x.q + block * 256;
+  template <int PART, int P, int T>
+  PM_INLINE void step_part(const Panel *const *w, const int8_t *const *q, int64_t at, VI (&sum)[P][T]) {
+    const VI *weights[P];
+    const SuperHead *head[P];
+    for (int p = 0; p < P; p++) {
+      weights[p] = w[p]->w[PART];
+      head[p] = &w[p]->head;
+    }
+    add_part<Type, PART, P, T>(weights, head, q, at, sum);
+  }
+
+  PM_INLINE void load_and_step(const uint8_t *const *p, int64_t offset, const X &x, int64_t block, VF (&acc)[1][1]) {
     SuperHead head;
-    load_head(T{}, p, offset, head);
-    VI sum = load_and_sum<T, 0>(p, offset, head, q);
-    sum = vi_add(sum, load_and_sum<T, 1>(p, offset, head, q));
-    sum = vi_add(sum, load_and_sum<T, 2>(p, offset, head, q));
-    sum = vi_add(sum, load_and_sum<T, 3>(p, offset, head, q));
-    return super_finish<T>(sum, head, x, block, acc);
+    load_head(Type{}, p, offset, head);
+    VI sum[1][1] = {{vi_zero()}};
+    load_and_add<0>(p, offset, head, x.q, block * 256, sum);
+    load_and_add<1>(p, offset, head, x.q, block * 256, sum);
+    load_and_add<2>(p, offset, head, x.q, block * 256, sum);
+    load_and_add<3>(p, offset, head, x.q, block * 256, sum);
+    acc[0][0] = super_finish<Type>(sum[0][0], head, x, block, acc[0][0]);
+  }
+  template <int PART>
+  PM_INLINE void load_and_add(const uint8_t *const *p, int64_t offset, const SuperHead &head, const int8_t *q, int64_t at,
+                              VI (&sum)[1][1]) {
+    VI w[16];
+    load_part<PART>(Type{}, p, offset, head, w);
+    const VI *const weights[1] = {w};
+    const SuperHead *const heads[1] = {&head};
+    add_part<Type, PART, 1, 1>(weights, heads, &q, at, sum);
   }
 };
 
@@ -523,54 +563,75 @@ template <class Family, bool LISTED> static void panel_matvec(const MatmulJob &j
     if (more) next_rows = panel_rows(job, index + LANES, next, next_number);
     ListedRows listed{next, job.row_bytes, 0, 0, LISTED && more ? LANES : 0};
     const uint8_t *ahead = p[0] + panel_bytes;
-    VF acc = vf_set(0.0f);
+    VF acc[1][1] = {{vf_set(0.0f)}};
     for (int64_t b = 0; b < blocks; b++) {
       if (LISTED) listed.fetch(LINES);
       else
         for (int i = 0; i < LINES; i++) fetch_line(ahead + 64 * i);
       ahead += LANES * Family::BYTES;
-      acc = Family::load_and_step(p, b * Family::BYTES, x, b, acc);
+      Family::load_and_step(p, b * Family::BYTES, x, b, acc);
     }
-    put(job.outs[0] + job.out_offset, number, rows, acc);
+    put(job.outs[0] + job.out_offset, number, rows, acc[0][0]);
   }
 }
 
-template <class Family, int N>
-PM_INLINE void panel_tile(const typename Family::Panel *w, const uint8_t *const *xs, int64_t cols, int64_t first,
-                              int64_t blocks, VF *acc) {
-  typename Family::X x[N];
-  VF a[N];
-  for (int t = 0; t < N; t++) {
-    x[t] = Family::X::at(xs[t], cols);
-    a[t] = acc[t];
+constexpr int PANELS = 2; /* side by side in a batch: they share the loads of activations */
+
+template <class Family, int T>
+PM_INLINE void batch_tile(const typename Family::Panel *const *panels, const uint8_t *const *xs, int64_t cols,
+                          int64_t first, int64_t blocks, VF (*acc)[BATCH]) {
+  typename Family::X x[T];
+  VF a[PANELS][T];
+  const typename Family::Panel *w[PANELS];
+  for (int t = 0; t < T; t++) x[t] = Family::X::at(xs[t], cols);
+  for (int p = 0; p < PANELS; p++) {
+    w[p] = panels[p];
+    for (int t = 0; t < T; t++) a[p][t] = acc[p][t];
   }
-  for (int64_t b = 0; b < blocks; b++)
-    for (int t = 0; t < N; t++) a[t] = Family::step(w[b], x[t], first + b, a[t]);
-  for (int t = 0; t < N; t++) acc[t] = a[t];
+  for (int64_t b = 0; b < blocks; b++) {
+    Family::template step<PANELS, T>(w, x, first + b, a);
+    for (int p = 0; p < PANELS; p++) w[p]++;
+  }
+  for (int p = 0; p < PANELS; p++)
+    for (int t = 0; t < T; t++) acc[p][t] = a[p][t];
 }
 
+/* Tokens by panels: a panel's weights are unpacked once for all tokens. */
 template <class Family> static void panel_batch(const MatmulJob &job) {
+  using Panel = typename Family::Panel;
   constexpr int64_t CHUNK = CHUNK_COLS / Family::BLOCK;
-  static_assert(CHUNK * sizeof(typename Family::Panel) + BATCH * sizeof(VF) <= pm::MATMUL_SCRATCH);
-  auto *w = (typename Family::Panel *)job.scratch;
-  VF *acc = (VF *)(w + CHUNK);
+  static_assert(PANELS * (CHUNK * sizeof(Panel) + BATCH * sizeof(VF)) <= pm::MATMUL_SCRATCH);
+  auto *acc = (VF(*)[BATCH])job.scratch;
+  Panel *w[PANELS];
+  for (int p = 0; p < PANELS; p++) w[p] = (Panel *)(job.scratch + sizeof(VF) * BATCH * PANELS) + CHUNK * p;
   const int64_t blocks = job.cols / Family::BLOCK;
   for (int32_t begin = 0; begin < job.n; begin += BATCH) {
     const int32_t n = job.n - begin < BATCH ? job.n - begin : BATCH;
-    for (int64_t index = job.first; index < job.last; index += LANES) {
-      const uint8_t *p[LANES];
-      int64_t number[LANES];
-      const int rows = panel_rows(job, index, p, number);
-      for (int32_t t = 0; t < n; t++) acc[t] = vf_set(0.0f);
+    const uint8_t *const *xs = job.xs + begin;
+    for (int64_t index = job.first; index < job.last; index += LANES * PANELS) {
+      const uint8_t *rows[PANELS][LANES];
+      int64_t number[PANELS][LANES];
+      int used[PANELS];
+      for (int p = 0; p < PANELS; p++) {
+        /* Beyond the last row a panel repeats it, unused. */
+        const int64_t at = index + p * LANES;
+        used[p] = panel_rows(job, at < job.last ? at : job.last - 1, rows[p], number[p]);
+        if (at >= job.last) used[p] = 0;
+        for (int32_t t = 0; t < n; t++) acc[p][t] = vf_set(0.0f);
+      }
       for (int64_t first = 0; first < blocks; first += CHUNK) {
         const int64_t count = blocks - first < CHUNK ? blocks - first : CHUNK;
-        for (int64_t b = 0; b < count; b++) Family::load(p, (first + b) * Family::BYTES, w[b]);
-        const uint8_t *const *xs = job.xs + begin;
+        for (int p = 0; p < PANELS; p++)
+          for (int64_t b = 0; b < count; b++) Family::load(rows[p], (first + b) * Family::BYTES, w[p][b]);
         int32_t t = 0;
-        for (; t + 4 <= n; t += 4) panel_tile<Family, 4>(w, xs + t, job.cols, first, count, acc + t);
-        for (; t < n; t++) panel_tile<Family, 1>(w, xs + t, job.cols, first, count, acc + t);
+        VF(*to)[BATCH] = acc;
+        for (; t + 4 <= n; t += 4, to = (VF(*)[BATCH])(&(*to)[4]))
+          batch_tile<Family, 4>(w, xs + t, job.cols, first, count, to);
+        for (; t < n; t++, to = (VF(*)[BATCH])(&(*to)[1]))
+          batch_tile<Family, 1>(w, xs + t, job.cols, first, count, to);
       }
-      for (int32_t t = 0; t < n; t++) put(job.outs[begin + t] + job.out_offset, number, rows, acc[t]);
+      for (int p = 0; p < PANELS; p++)
+        for (int32_t t = 0; t < n; t++) put(job.outs[begin + t] + job.out_offset, number[p], used[p], acc[p][t]);
     }
   }
 }
@@ -584,7 +645,7 @@ template <class Family> static void quantised_matmul(const MatmulJob &job) {
 template <class T> static void small_matmul(const MatmulJob &job) { quantised_matmul<SmallFamily<T>>(job); }
 template <class T> static void super_matmul(const MatmulJob &job) { quantised_matmul<SuperFamily<T>>(job); }
 
-constexpr int32_t PANEL = LANES;
+constexpr int32_t PANEL = LANES * PANELS;
 
 #else
 

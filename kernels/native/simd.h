@@ -4,6 +4,8 @@
  * row (one 32-bit lane per row), so the dot product of a block needs no horizontal sum: lane = row. The integer
  * sum of a block is exact, and each row adds its blocks in order with one multiplication and one addition, so a
  * row's result has the same bits on every instruction set, in every batch and in every tile.
+ * `dots` is the heart: sum[p][t] += the dot products of DWORDS VIs of panel p with int8 activations x[t] + at, times
+ * the panel's scale when SCALED, for tiles of P panels by T tokens.
  * Float side: VF is a vector of NF floats.
  *
  * This header is compiled once per instruction set; everything in it has internal linkage.
@@ -128,20 +130,21 @@ template <int B> PM_INLINE VI pair_signed(VI v) {
   return _mm512_srai_epi16(_mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(byte_pairs(B, true))), 8);
 }
 
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
-  VI a = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], vi_set(load_i32(x)));
-  VI b = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], vi_set(load_i32(x + 4)));
-  for (int i = 2; i < DWORDS; i += 2) {
-    a = _mm512_dpbusd_epi32(a, w[i], vi_set(load_i32(x + 4 * i)));
-    b = _mm512_dpbusd_epi32(b, w[i + 1], vi_set(load_i32(x + 4 * i + 4)));
-  }
-  return _mm512_add_epi32(a, b);
-}
-
-/* A sub-block scale as dot_scaled wants it, from a sign-extended 32-bit value per row. */
+/* A sub-block scale as dots wants it, from a sign-extended 32-bit value per row. */
 PM_INLINE VI scale_of(VI s) { return s; }
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
-  return _mm512_mullo_epi32(dot<MAX_Q, DWORDS>(w, x), scale);
+
+template <int MAX_Q, int DWORDS, bool SCALED, int P, int T>
+PM_INLINE void dots(const VI *const *w, const VI *scale, const int8_t *const *x, int64_t at, VI (&sum)[P][T]) {
+  VI h[P][T];
+  for (int p = 0; p < P; p++)
+    for (int t = 0; t < T; t++) h[p][t] = SCALED ? vi_zero() : sum[p][t];
+  for (int i = 0; i < DWORDS; i++)
+    for (int t = 0; t < T; t++) {
+      const VI xi = vi_set(load_i32(x[t] + at + 4 * i));
+      for (int p = 0; p < P; p++) h[p][t] = _mm512_dpbusd_epi32(h[p][t], w[p][i], xi);
+    }
+  for (int p = 0; p < P; p++)
+    for (int t = 0; t < T; t++) sum[p][t] = SCALED ? vi_add(sum[p][t], vi_mul(h[p][t], scale[p])) : h[p][t];
 }
 /* Two 16-bit numbers per row times two of the activation. */
 PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) { return _mm512_madd_epi16(pairs, vi_set(load_i32(x))); }
@@ -269,48 +272,46 @@ template <int B> PM_INLINE VI scale_signed(VI v) {
   return _mm256_srai_epi16(_mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(shuffle)), 8);
 }
 
-/* Bytes up to MAX_Q times int8: pairs are summed in 16 bits as long as they cannot overflow. */
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
-  const VI ones = _mm256_set1_epi16(1);
-  if constexpr (MAX_Q == 255) {
-    VI sum = _mm256_setzero_si256();
-    for (int i = 0; i < DWORDS; i++) {
-      const VI xi = vi_set(load_i32(x + 4 * i));
-      sum = _mm256_add_epi32(
-          sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w[i]), _mm256_sign_epi8(xi, w[i])), ones));
-    }
-    return sum;
-  } else {
-    constexpr int fit = 32767 / (MAX_Q * 254);
-    constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
-    VI sum = _mm256_setzero_si256();
-    for (int i = 0; i < DWORDS; i += depth) {
-      VI h = _mm256_maddubs_epi16(w[i], vi_set(load_i32(x + 4 * i)));
-      for (int j = 1; j < depth; j++)
-        h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w[i + j], vi_set(load_i32(x + 4 * (i + j)))));
-      const VI part = _mm256_madd_epi16(h, ones);
-      sum = i == 0 ? part : _mm256_add_epi32(sum, part);
-    }
-    return sum;
-  }
-}
-
 /* A sub-block scale in both halves of each lane, so that one VPMADDWD sums a pair and scales it. */
 PM_INLINE VI scale_of(VI s) {
   return _mm256_or_si256(_mm256_and_si256(s, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(s, 16));
 }
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
-  constexpr int fit = 32767 / (MAX_Q * 254);
-  constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
-  VI sum = _mm256_setzero_si256();
-  for (int i = 0; i < DWORDS; i += depth) {
-    VI h = _mm256_maddubs_epi16(w[i], vi_set(load_i32(x + 4 * i)));
-    for (int j = 1; j < depth; j++)
-      h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w[i + j], vi_set(load_i32(x + 4 * (i + j)))));
-    const VI part = _mm256_madd_epi16(h, scale);
-    sum = i == 0 ? part : _mm256_add_epi32(sum, part);
+
+template <int MAX_Q, int DWORDS, bool SCALED, int P, int T>
+PM_INLINE void dots(const VI *const *w, const VI *scale, const int8_t *const *x, int64_t at, VI (&sum)[P][T]) {
+  const VI ones = _mm256_set1_epi16(1);
+  if constexpr (MAX_Q == 255) {
+    /* |w| * (x with the sign of w): a pair of products just fits 16 bits, more do not. */
+    for (int i = 0; i < DWORDS; i++) {
+      VI magnitude[P];
+      for (int p = 0; p < P; p++) magnitude[p] = _mm256_abs_epi8(w[p][i]);
+      for (int t = 0; t < T; t++) {
+        const VI xi = vi_set(load_i32(x[t] + at + 4 * i));
+        for (int p = 0; p < P; p++) {
+          const VI pair = _mm256_maddubs_epi16(magnitude[p], _mm256_sign_epi8(xi, w[p][i]));
+          sum[p][t] = vi_add(sum[p][t], _mm256_madd_epi16(pair, ones));
+        }
+      }
+    }
+  } else {
+    /* Pairs of products are summed in 16 bits as long as they cannot overflow. */
+    constexpr int fit = 32767 / (MAX_Q * 254);
+    constexpr int depth = fit >= DWORDS ? DWORDS : fit >= 4 ? 4 : 2;
+    for (int i = 0; i < DWORDS; i += depth) {
+      VI h[P][T];
+      for (int j = 0; j < depth; j++)
+        for (int t = 0; t < T; t++) {
+          const VI xi = vi_set(load_i32(x[t] + at + 4 * (i + j)));
+          for (int p = 0; p < P; p++) {
+            const VI pair = _mm256_maddubs_epi16(w[p][i + j], xi);
+            h[p][t] = j == 0 ? pair : _mm256_add_epi16(h[p][t], pair);
+          }
+        }
+      for (int p = 0; p < P; p++)
+        for (int t = 0; t < T; t++)
+          sum[p][t] = vi_add(sum[p][t], _mm256_madd_epi16(h[p][t], SCALED ? scale[p] : ones));
+    }
   }
-  return sum;
 }
 /* Two 16-bit numbers per row times two of the activation. */
 PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) { return _mm256_madd_epi16(pairs, vi_set(load_i32(x))); }
@@ -440,38 +441,43 @@ template <int B> PM_INLINE VI pair_signed(VI v) {
   return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(high), 8));
 }
 
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot(const VI *w, const int8_t *x) {
+PM_INLINE VI scale_of(VI s) { return s; }
+
+template <int MAX_Q, int DWORDS, bool SCALED, int P, int T>
+PM_INLINE void dots(const VI *const *w, const VI *scale, const int8_t *const *x, int64_t at, VI (&sum)[P][T]) {
+  VI h[P][T];
+  for (int p = 0; p < P; p++)
+    for (int t = 0; t < T; t++) h[p][t] = SCALED ? vi_zero() : sum[p][t];
 #if defined(__ARM_FEATURE_DOTPROD)
-  const int8x16_t x0 = vld1q_s8(x);
-  VI a = vdotq_laneq_s32(vdupq_n_s32(0), as_bytes(w[0]), x0, 0);
-  VI b = vdotq_laneq_s32(vdupq_n_s32(0), as_bytes(w[1]), x0, 1);
-  a = vdotq_laneq_s32(a, as_bytes(w[2]), x0, 2);
-  b = vdotq_laneq_s32(b, as_bytes(w[3]), x0, 3);
-  if constexpr (DWORDS == 8) {
-    const int8x16_t x1 = vld1q_s8(x + 16);
-    a = vdotq_laneq_s32(a, as_bytes(w[4]), x1, 0);
-    b = vdotq_laneq_s32(b, as_bytes(w[5]), x1, 1);
-    a = vdotq_laneq_s32(a, as_bytes(w[6]), x1, 2);
-    b = vdotq_laneq_s32(b, as_bytes(w[7]), x1, 3);
-  }
-  return vaddq_s32(a, b);
+  for (int i = 0; i < DWORDS; i += 4)
+    for (int t = 0; t < T; t++) {
+      const int8x16_t xi = vld1q_s8(x[t] + at + 4 * i);
+      for (int p = 0; p < P; p++) {
+        h[p][t] = vdotq_laneq_s32(h[p][t], as_bytes(w[p][i]), xi, 0);
+        h[p][t] = vdotq_laneq_s32(h[p][t], as_bytes(w[p][i + 1]), xi, 1);
+        h[p][t] = vdotq_laneq_s32(h[p][t], as_bytes(w[p][i + 2]), xi, 2);
+        h[p][t] = vdotq_laneq_s32(h[p][t], as_bytes(w[p][i + 3]), xi, 3);
+      }
+    }
 #else
   /* Products are at most 128 * 127; two of them fit 16 bits. */
-  VI low = vdupq_n_s32(0), high = vdupq_n_s32(0);
-  for (int i = 0; i < DWORDS; i += 2) {
-    const int8x8_t xa = vreinterpret_s8_s32(vdup_n_s32(load_i32(x + 4 * i)));
-    const int8x8_t xb = vreinterpret_s8_s32(vdup_n_s32(load_i32(x + 4 * i + 4)));
-    low = vpadalq_s16(low, vmlal_s8(vmull_s8(vget_low_s8(as_bytes(w[i])), xa), vget_low_s8(as_bytes(w[i + 1])), xb));
-    high =
-        vpadalq_s16(high, vmlal_s8(vmull_s8(vget_high_s8(as_bytes(w[i])), xa), vget_high_s8(as_bytes(w[i + 1])), xb));
+  for (int t = 0; t < T; t++) {
+    VI low[P], high[P];
+    for (int p = 0; p < P; p++) low[p] = high[p] = vi_zero();
+    for (int i = 0; i < DWORDS; i += 2) {
+      const int8x8_t xa = vreinterpret_s8_s32(vdup_n_s32(load_i32(x[t] + at + 4 * i)));
+      const int8x8_t xb = vreinterpret_s8_s32(vdup_n_s32(load_i32(x[t] + at + 4 * i + 4)));
+      for (int p = 0; p < P; p++) {
+        const int8x16_t a = as_bytes(w[p][i]), b = as_bytes(w[p][i + 1]);
+        low[p] = vpadalq_s16(low[p], vmlal_s8(vmull_s8(vget_low_s8(a), xa), vget_low_s8(b), xb));
+        high[p] = vpadalq_s16(high[p], vmlal_s8(vmull_s8(vget_high_s8(a), xa), vget_high_s8(b), xb));
+      }
+    }
+    for (int p = 0; p < P; p++) h[p][t] = vaddq_s32(h[p][t], vpaddq_s32(low[p], high[p]));
   }
-  return vpaddq_s32(low, high);
 #endif
-}
-
-PM_INLINE VI scale_of(VI s) { return s; }
-template <int MAX_Q, int DWORDS> PM_INLINE VI dot_scaled(const VI *w, const int8_t *x, VI scale) {
-  return vmulq_s32(dot<MAX_Q, DWORDS>(w, x), scale);
+  for (int p = 0; p < P; p++)
+    for (int t = 0; t < T; t++) sum[p][t] = SCALED ? vmlaq_s32(sum[p][t], h[p][t], scale[p]) : h[p][t];
 }
 /* Two 16-bit numbers per row times two of the activation. */
 PM_INLINE VI dot_pairs(VI pairs, const int16_t *x) {
