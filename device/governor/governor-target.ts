@@ -5,14 +5,17 @@ import type { LeverRanges } from './lever.js';
 export interface GovernorTarget {
   statistics(): Promise<{
     readonly limits: { readonly threads: number; readonly lanes: number };
-    readonly memory: { readonly budgetBytes: number };
+    readonly memory: {
+      readonly budgetBytes: number;
+      /** Not chosen by the model itself. */ readonly given: boolean;
+    };
     /** Generated tokens and the nanoseconds they took, cumulative. */
     readonly decode: { readonly tokens: number; readonly ns: number };
   }>;
   /** Takes effect between tokens and changes no result. */
   setLimits(limits: { threads?: number; lanes?: number }): Promise<unknown>;
-  /** May throw an error with `smallestBytes`. */
-  setMemory(bytes: number): Promise<unknown>;
+  /** Null: what the model chooses itself. May throw an error with `smallestBytes`. */
+  setMemory(bytes: number | null): Promise<unknown>;
 }
 
 const MOST_LANES = 64;
@@ -28,6 +31,7 @@ export async function rangesOf(target: GovernorTarget): Promise<LeverRanges> {
   return {
     threads: upTo(availableParallelism(), limits.threads),
     lanes: upTo(MOST_LANES, limits.lanes),
-    memory: upTo(totalmem(), memory.budgetBytes), // what is too little only the model knows, when it is set
+    // what is too little only the model knows, when it is set
+    memory: { ...upTo(totalmem(), memory.budgetBytes), chosen: !memory.given },
   };
 }

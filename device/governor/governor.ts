@@ -66,6 +66,7 @@ export class Governor {
     this.#state = initialState(ranges);
     this.#setter = new LeverSetter(
       options.target,
+      ranges,
       (failure) => options.onFailure?.(failure),
       () => this.#clock.elapsed(),
     );

@@ -1,6 +1,6 @@
 import { type ErrorReport, reportError } from '../../sdk/index.js';
 import type { GovernorTarget } from './governor-target.js';
-import type { Lever, LeverValues } from './lever.js';
+import type { Lever, LeverRanges, LeverValues } from './lever.js';
 
 /** Added to the smallest budget that a model named: its process may have grown since. */
 const MEMORY_MARGIN = 2 ** 20;
@@ -27,6 +27,7 @@ export class LeverSetter {
 
   constructor(
     private readonly target: GovernorTarget,
+    private readonly ranges: LeverRanges,
     private readonly onFailure: (failure: LeverFailure) => void,
     private readonly now: () => number,
   ) {}
@@ -80,7 +81,8 @@ export class LeverSetter {
     if (lever === 'threads' || lever === 'lanes') await this.target.setLimits({ [lever]: value });
     else if (lever === 'memory')
       try {
-        await this.target.setMemory(value);
+        const { chosen, normal } = this.ranges.memory ?? {};
+        await this.target.setMemory(chosen && value === normal ? null : value);
       } catch (error) {
         const smallest = (error as { smallestBytes?: unknown }).smallestBytes;
         if (typeof smallest !== 'number') throw error;

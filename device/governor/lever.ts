@@ -18,6 +18,8 @@ export interface LeverRange {
   readonly lowest: number;
   readonly highest: number;
   readonly normal: number;
+  /** Normal is not a fixed value but what the target chooses itself. */
+  readonly chosen?: boolean;
 }
 
 /** The levers that a target has. */

@@ -58,7 +58,8 @@ export interface EngineStatistics {
   readonly limits: EngineLimits;
   readonly slots: { count: number; bytes: number; resident: number };
   readonly flash: { reads: number; bytes: number; failed: number; corrupt: number };
-  readonly memory: { budgetBytes: number; residentBytes: number; peakBytes: number };
+  /** `given`: the budget was asked for, not chosen by what the model can use. */
+  readonly memory: { budgetBytes: number; given: boolean; residentBytes: number; peakBytes: number };
 }
 
 /**
@@ -181,7 +182,12 @@ export class Engine {
   freeKv(cache: KvCache): void {
     if (!this.#kvs.delete(cache)) return;
     cache.free();
-    this.#divide();
+    try {
+      this.#divide();
+    } catch (error) {
+      // the app outgrew the budget meanwhile; giving memory back must not fail for it
+      if (!(error instanceof MemoryBudgetError)) throw error;
+    }
   }
 
   /** Throws ContextFullError when `added` tokens after `held` ones do not fit the cache. */
@@ -223,10 +229,19 @@ export class Engine {
     }
   }
 
-  /** A new memory budget, effective at once. Throws MemoryBudgetError; then the old one stays. */
-  setMemory(bytes: number): void {
-    this.#divide(0, bytes);
-    this.#given = bytes;
+  /**
+   * A new memory budget, effective at once; null: as when none is given. Throws MemoryBudgetError; then the old one
+   * stays.
+   */
+  setMemory(bytes: number | null): void {
+    const before = this.#given;
+    this.#given = bytes ?? undefined;
+    try {
+      this.#divide();
+    } catch (error) {
+      this.#given = before;
+      throw error;
+    }
   }
 
   get limits(): EngineLimits {
@@ -253,7 +268,7 @@ export class Engine {
       limits: this.limits,
       slots: { ...this.experts.slots, resident: this.experts.residents() },
       flash: { reads, bytes, failed, corrupt },
-      memory: { budgetBytes: this.#memory, ...processMemory() },
+      memory: { budgetBytes: this.#memory, given: this.#given !== undefined, ...processMemory() },
     };
   }
 
@@ -272,7 +287,8 @@ export class Engine {
    * Gives the expert slots what the rest leaves. The rest is what was planned or, where the process turned out larger
    * than planned, what it really takes: so the budget holds.
    */
-  #divide(extraKv = 0, memory: number | undefined = this.#given): void {
+  #divide(extraKv = 0): void {
+    let memory = this.#given;
     const { budget } = this;
     const live = [...this.#kvs].reduce((sum, kv) => sum + kvBytes(this.shape, kv.type, kv.contextLength), 0);
     const kv = Math.max(budget.kvBytes, live + extraKv);

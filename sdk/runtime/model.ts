@@ -45,11 +45,12 @@ export class Model {
   }
 
   /**
-   * A new memory budget for the process ("600MiB" or bytes), also while generating; returns the expert slots it gives.
+   * A new memory budget for the process ("600MiB" or bytes), also while generating; null: as when none is given.
+   * Returns the expert slots it gives.
    * Throws MemoryBudgetError with the smallest workable figure; then the old budget stays.
    */
-  setMemory(memory: string | number): Promise<number> {
-    return this.link.call({ type: 'setMemory', bytes: parseMemorySize(memory) });
+  setMemory(memory: string | number | null): Promise<number> {
+    return this.link.call({ type: 'setMemory', bytes: memory === null ? null : parseMemorySize(memory) });
   }
 
   /**

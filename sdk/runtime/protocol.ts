@@ -40,7 +40,7 @@ export type Request =
       readonly interrupt: Int32Array;
     }
   | { readonly type: 'tokenize'; readonly id: number; readonly prompt: Prompt }
-  | { readonly type: 'setMemory'; readonly id: number; readonly bytes: number }
+  | { readonly type: 'setMemory'; readonly id: number; readonly bytes: number | null }
   | {
       readonly type: 'setLimits';
       readonly id: number;
