@@ -85,26 +85,35 @@ if (machine.warning !== null) say(machine.warning);
 const { threads, skews } = bench.options;
 const flat = quick ? small(0) : smallThinker(0);
 
-sizes(bench);
-await startUp(bench);
+const failures: string[] = [];
+/** One group of figures; a failure is told and leaves the others alone. */
+async function group(measure: () => void | Promise<void>): Promise<void> {
+  try {
+    await measure();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    failures.push(message);
+    say(`FAILED: ${message}`);
+  }
+}
+
+await group(() => sizes(bench));
+await group(() => startUp(bench));
 const commands = evaluationSet('commands').map(
   ({ request, answer }) => `${demoPrompt(request)}${answer}<|im_end|>\n`,
 );
-await demoBelady(bench, DEMO, commands);
-await app(bench, DEMO);
+await group(() => demoBelady(bench, DEMO, commands));
+await group(() => app(bench, DEMO));
 for (const model of quick ? [DEMO, flat] : [DEMO, flat, QWEN]) {
-  for (const count of threads) await resident(bench, model, count);
-  if (values.clean && model !== flat && model !== DEMO) models.remove(model);
+  for (const count of threads) await group(() => resident(bench, model, count));
+  if (values.clean && model === QWEN) models.remove(model);
 }
-await app(bench, flat);
-for (const count of threads) await limitedPrefill(bench, flat, count);
+await group(() => app(bench, flat));
+for (const count of threads) await group(() => limitedPrefill(bench, flat, count));
 for (const skew of skews) {
   const model = quick ? small(skew) : smallThinker(skew);
-  for (const count of threads) await limitedDecode(bench, model, skew, count);
-  if (values.clean) {
-    flashModels.remove(model);
-    models.remove(model);
-  }
+  for (const count of threads) await group(() => limitedDecode(bench, model, skew, count));
+  if (values.clean) flashModels.remove(model);
 }
 if (values.clean) models.remove(flat);
 
@@ -121,7 +130,10 @@ const report = {
   },
   measurements: bench.measurements,
   noisyMeasurements: bench.noisy,
+  failures,
 };
+process.exitCode = failures.length > 0 ? 1 : 0;
+bench.keep('report', report);
 if (values.json) console.log(JSON.stringify(report, null, 1));
 else {
   const gigabytes = (n: number) => `${(n / 1e9).toFixed(1)} GB/s`;
@@ -131,6 +143,7 @@ else {
   );
   for (const [count, rate] of Object.entries(report.machine.memoryBytesPerSecond))
     console.log(`DRAM reads, ${count} thread(s): ${gigabytes(rate)}`);
+  for (const failure of failures) console.log(`FAILED: ${failure}`);
   for (const [path, rate] of Object.entries(report.machine.flashBytesPerSecond))
     console.log(`Flash reads, ${path}: ${gigabytes(rate)}`);
   if (bench.noisy > 0)

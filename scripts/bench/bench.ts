@@ -55,12 +55,17 @@ export class Bench {
     if (!this.wants(samples.figure)) return;
     const row = toRow(samples);
     this.rows.push(row);
-    const folder = join(this.options.root, 'build', 'bench');
-    mkdirSync(folder, { recursive: true });
-    const name = `${this.#started}-${samples.figure.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.json`;
-    writeFileSync(join(folder, name), `${JSON.stringify({ row, samples, ...raw }, null, 1)}\n`);
+    this.keep(samples.figure, { row, samples, ...raw });
     const ratio = row.ratio === null ? '' : ` (${row.ratio.toFixed(2)} ×)`;
     this.say(`${row.figure}: ${row.ours.toPrecision(3)} ${row.unit}${ratio}`);
+  }
+
+  /** Writes something to build/bench/, under this run's time and a name. */
+  keep(name: string, content: object): void {
+    const folder = join(this.options.root, 'build', 'bench');
+    mkdirSync(folder, { recursive: true });
+    const file = `${this.#started}-${name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.json`;
+    writeFileSync(join(folder, file), `${JSON.stringify(content, null, 1)}\n`);
   }
 
   /** Before each measurement. */

@@ -5,6 +5,7 @@ import { belady } from '../../sdk/experts/belady.js';
 import { decodeTrace } from '../../sdk/experts/trace-file.js';
 import type { RoutingTrace } from '../../sdk/experts/trace.js';
 import { MemoryCgroup } from '../../test/engine/memory-cgroup.js';
+import { knownOddsHitRates } from '../known-odds.js';
 import { type Bench, threadsText } from './bench.js';
 import { ContestantProcess } from './contestant-process.js';
 import type { Opened, OpenJob, RunReport } from './contestant.js';
@@ -77,7 +78,7 @@ export async function limitedDecode(
   for (let round = 0; round < rounds; round++) {
     dropFromPageCache(paths.ours);
     flash.push(await bench.limits.sampleFlash(paths.ours));
-    bench.limits.sampleMemory(threads);
+    await bench.limits.sampleMemory(threads);
     const turns = [
       async () => {
         const open = { ...base, model: paths.ours, batch: null, memory: model.budgetBytes, trace: true };
@@ -233,7 +234,7 @@ export async function demoBelady(bench: Bench, model: BenchModel, texts: readonl
         peer: [((best.misses / best.requests) * used) / 1000],
         goal: BELADY_GOAL,
         better: 'lower',
-        note: `${((100 * hit) / requests).toFixed(1)} % hits, Bélády ${((100 * best.hits) / best.requests).toFixed(1)} %, ${tokens} tokens`,
+        note: `${((100 * hit) / requests).toFixed(1)} % hits, Bélády ${((100 * best.hits) / best.requests).toFixed(1)} %, ${oddsKnown(trace, slots, Math.round(total - tokens))}; ${tokens} tokens`,
       },
       { opened },
     );
@@ -264,6 +265,10 @@ function addBelady(
     note: `Bélády hits ${((100 * best.hits) / best.requests).toFixed(1)} %; ${reuse(trace)}`,
   });
 }
+
+/** What a cache could reach that knew every expert's odds (from this trace: hindsight), but not the future. */
+const oddsKnown = (trace: RoutingTrace, slots: number, warm: number) =>
+  `${(100 * knownOddsHitRates(trace, trace, [slots], warm)[0]!).toFixed(1)} % with the odds known`;
 
 /** How uneven the routing is, as measured. */
 function reuse(trace: RoutingTrace): string {

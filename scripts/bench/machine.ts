@@ -5,6 +5,7 @@ import { Layout } from '../../kernels/kernels.js';
 import { openKernels } from '../../kernels/open.js';
 import { WeightType } from '../../kernels/weight-type.js';
 import { openModelFile } from '../../sdk/model/open-model-file.js';
+import { readMemory } from './memory-reader.js';
 
 /** Far larger than any cache. */
 const MATRIX = { rows: 24_576, cols: 4096 };
@@ -44,8 +45,9 @@ export class MachineLimits {
   readonly #memory = new Map<number, number[]>();
   readonly #flash = new Map<string, number[]>();
 
-  /** Bytes per second that `threads` threads read a matrix of float32 numbers with while multiplying it. */
-  sampleMemory(threads: number): void {
+  /** How fast `threads` threads read memory: searching it, and multiplying a matrix of float32 numbers. */
+  async sampleMemory(threads: number): Promise<void> {
+    add(this.#memory, threads, await readMemory(threads));
     const { kernels } = openKernels({ threads });
     if (kernels.isa === 'reference') return kernels.close();
     const { rows, cols } = MATRIX;

@@ -31,7 +31,7 @@ export async function resident(bench: Bench, model: BenchModel, threads: number)
       peer: { decode: [], prefill: [] },
     };
     for (let round = -1; round < rounds; round++) {
-      if (round >= 0 && bench.wants(figures.share)) bench.limits.sampleMemory(threads);
+      if (round >= 0 && bench.wants(figures.share)) await bench.limits.sampleMemory(threads);
       for (const who of round % 2 === 0 ? (['ours', 'peer'] as const) : (['peer', 'ours'] as const)) {
         const contestant = processes[who];
         if (bench.wants(figures.prefill)) {
