@@ -121,3 +121,26 @@ export function* randomTexts(count: number, seed: number): Generator<string> {
     yield text;
   }
 }
+
+/** Texts with what other vocabularies than the demo's know, and what their rules about words are about. */
+export const SPECIAL_CORPUS: readonly string[] = [
+  '<s>hello</s> <s> hello </s>\n\nhello',
+  '<|user|>\n \t hi <|end|> \n\n<|assistant|>\n  <|end|>',
+  '<|endoftext|> a <|endoftext|>\n<unk> b<unk>',
+  '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>',
+  '<start_of_turn>user\nhi<end_of_turn>\n<bos><eos><pad><mask> <b>bold</b>\n\n\n<i>',
+  '<|channel|>final<|message|>hi<|return|><|call|><｜end▁of▁sentence｜><fim_prefix>a<fim_suffix>',
+  '▁▁a▁ b ▁ <0x0A><0xFF> \u2581',
+  '<sentinel:12> IMGIMGABCDZ <sentinel:> IMGIMGABCDEZ',
+  "camelCaseWords HTTPServer XMLHttpRequest iOS eBay ÄÖÜäöü ÉcoleÉCOLE МоскваМОСКВА don’t DON'T x'LLy",
+  '1 12 123 1234 12345 123456 1234567 a1234567b ¹²³1234 ٣٤٥٦٧ 12٣456 1,234.5678',
+  'a.\nb!\r\nc?/\n\n// d /\n/ e...\n\n\n',
+  'नमस्ते दुनिया। ভালোবাসা ไทยแลนด์ ຂອບໃຈ ភាសាខ្មែរ မြန်မာ 안녕ㅋㅋㅋ ㄅㄆㄇ ｱｲｳ豈更',
+  '「引用」、。《书》！？：；，、‘単’“語”—…︰﹏',
+  '\u3000\u3000全角\u3000空白\u2003\u2003x\u3000',
+  ' '.repeat(700),
+  `${' '.repeat(17)}x${' '.repeat(33)}\n${' '.repeat(5)}y`,
+  'a\ud83cb \udfe1 x\ud83c',
+  '٠١٢٣٤٥٦٧٨٩'.repeat(4),
+  'a-b_c$d%e^f&g*h(i)j=k+l[m]n{o}p|q\\r;s:t"u<v>w,x.y/z?~`!@#',
+];

@@ -32,9 +32,9 @@ export function writeDenseVocabulary(
   // Printable ASCII and a space are half of the pairs: most of the texts consist of them.
   const plain = symbols.slice(0, 96);
   const usual = () => (random.below(2) ? plain[random.below(plain.length)]! : one());
-  for (let i = 0; i < 14_000; i++) add(usual(), usual());
+  for (let i = 0; i < 7_000; i++) add(usual(), usual());
   const pairs = tokens.length;
-  for (let i = 0; i < 6_000; i++) add(tokens[256 + random.below(pairs - 256)]!, usual());
+  for (let i = 0; i < 3_000; i++) add(tokens[256 + random.below(pairs - 256)]!, usual());
   const size = tokens.push('<|begin|>', '<|end|>');
   types.push(CONTROL, CONTROL);
 
