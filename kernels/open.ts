@@ -12,8 +12,6 @@ export function openKernels({ threads }: { threads: number }): { kernels: Kernel
   if (library) return { kernels: new NativeKernels(library, threads), warning: null };
   return {
     kernels: new ReferenceKernels(),
-    warning:
-      `The slow TypeScript kernels are used: ${reason}. ` +
-      'With a C++ compiler (Debian: apt-get install g++), npm run build:native makes the fast ones.',
+    warning: `The slow TypeScript kernels are used: ${reason}.`,
   };
 }

@@ -177,10 +177,15 @@ async function build(options) {
   const failures = [];
   const compile = async () => {
     for (let o = queue.shift(); o && failures.length === 0; o = queue.shift()) {
-      const result = await run(compiler, [...o.args, '-MMD', '-c', o.source, '-o', o.object]);
+      // Written beside and renamed: two builds at once (an install and a test) do not spoil each other's objects.
+      const [made, list] = [`${o.object}.${process.pid}`, `${o.object}.${process.pid}.d`];
+      const result = await run(compiler, [...o.args, '-MMD', '-MF', list, '-c', o.source, '-o', made]);
       if (result.output.trim()) process.stderr.write(result.output);
-      if (result.ok) writeFileSync(`${o.object}.stamp`, o.stamp);
-      else failures.push(o.source);
+      if (result.ok) {
+        renameSync(list, o.object.replace(/\.o$/, '.d'));
+        renameSync(made, o.object);
+        writeFileSync(`${o.object}.stamp`, o.stamp);
+      } else failures.push(o.source);
     }
   };
   await Promise.all(Array.from({ length: JOBS }, compile));
@@ -192,9 +197,10 @@ async function build(options) {
   const stamp = `${version}\n${compiler} ${link.join(' ')} ${inputs.join(' ')}\n`;
   if (stale.length > 0 || !isFresh(library, stamp, inputs)) {
     // Linked beside and renamed: a process that has the old library loaded keeps it intact.
-    const result = await run(compiler, [...link, '-o', `${library}.new`, ...inputs]);
+    const made = `${library}.${process.pid}`;
+    const result = await run(compiler, [...link, '-o', made, ...inputs]);
     if (!result.ok) throw new Error(`${compiler} could not link the library:\n${result.output}`);
-    renameSync(`${library}.new`, library);
+    renameSync(made, library);
     writeFileSync(`${library}.stamp`, stamp);
   }
   const seconds = ((Date.now() - started) / 1000).toFixed(1);

@@ -136,6 +136,9 @@ export interface NativeLibrary {
 /** Must equal PM_KERNELS_ABI of the header. */
 const ABI = 1;
 
+const HOW_TO_BUILD =
+  'with a C++ compiler (Debian: apt-get install g++), npm run build:native makes the fast library';
+
 export type LoadedLibrary =
   | { readonly library: NativeLibrary; readonly path: string; readonly reason: null }
   | { readonly library: null; readonly reason: string };
@@ -155,12 +158,12 @@ function load(): LoadedLibrary {
     return { library: null, reason: 'POCKETMOE_NATIVE=0 turns the native library off' };
   const path = process.env['POCKETMOE_LIBRARY'] ?? builtLibrary();
   if (path === null) return { library: null, reason: 'the folder of the pocketmoe package was not found' };
-  if (!existsSync(path)) return { library: null, reason: `${path} does not exist` };
+  if (!existsSync(path)) return { library: null, reason: `${path} does not exist; ${HOW_TO_BUILD}` };
   try {
     return bind(path);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { library: null, reason: `${path} does not load (${message})` };
+    return { library: null, reason: `${path} does not load (${message}); ${HOW_TO_BUILD}` };
   }
 }
 
