@@ -239,7 +239,7 @@ export class DurableSpool implements Spool {
     if (this.#waiting.size === 0 && !this.#release && totalOf(this.#dropped) === 0 && !this.#fault)
       return null;
     // Small databases take small transactions, which the log has to hold.
-    const bytes = Math.min(BATCH_BYTES, this.options.capBytes / 32);
+    const bytes = Math.min(BATCH_BYTES, this.options.capBytes / 64);
     const batch = {
       records: this.#waiting.take(BATCH_RECORDS, bytes),
       dropped: this.#dropped,

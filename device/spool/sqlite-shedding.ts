@@ -4,9 +4,8 @@ import { chooseLevel, LAST_LEVEL, survives } from './shedding.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { merged, PAGE_BYTES } from './sqlite-schema.js';
 
-/** Rows that one step takes, and bytes of payload it may move: bounds of the work inside one transaction. */
+/** Rows that one step takes at most: a bound of the work inside one transaction. */
 const STEP_RECORDS = 512;
-const STEP_BYTES = 1 << 20;
 /** Steps of one transaction; what is still too much then goes with the next one. */
 const STEPS = 64;
 
@@ -39,12 +38,13 @@ export async function usedBytes(connection: SqliteConnection): Promise<number> {
 
 /**
  * Drops records inside the running transaction until at most `limit` bytes are in use, in the declared order
- * (shedding.ts), sparing the head of `headBytes`. Returns how many of each class were dropped.
+ * (shedding.ts), sparing the head of `headBytes`, in steps of at most `stepBytes` of payload. Returns how many of each class were dropped.
  */
 export async function shed(
   connection: SqliteConnection,
   limit: number,
   headBytes: number,
+  stepBytes: number,
 ): Promise<ClassCounts> {
   const dropped = noCounts();
   if ((await usedBytes(connection)) <= limit) return dropped;
@@ -52,21 +52,26 @@ export async function shed(
   const goal = limit - limit / 64;
   const head = await endOfHead(connection, headBytes);
   for (let step = 0; step < STEPS && (await usedBytes(connection)) > goal; step++)
-    if (!(await takeStep(connection, head, dropped))) break;
+    if (!(await takeStep(connection, head, stepBytes, dropped))) break;
   return dropped;
 }
 
 /** One step; false when nothing is left to drop. */
-async function takeStep(connection: SqliteConnection, head: number, dropped: ClassCounts): Promise<boolean> {
+async function takeStep(
+  connection: SqliteConnection,
+  head: number,
+  stepBytes: number,
+  dropped: ClassCounts,
+): Promise<boolean> {
   for (const name of RECORD_CLASSES) {
-    if (name === 'sample' && (await thin(connection, head, dropped))) return true;
+    if (name === 'sample' && (await thin(connection, head, stepBytes, dropped))) return true;
     if (name === 'sample') continue;
-    const count = await dropOldest(connection, name, head);
+    const count = await dropOldest(connection, name, head, stepBytes);
     dropped[name] += count;
     if (count > 0) return true;
   }
   // Only when nothing else is left: the last few samples, oldest first.
-  const count = await dropOldest(connection, 'sample', head);
+  const count = await dropOldest(connection, 'sample', head, stepBytes);
   dropped.sample += count;
   return count > 0;
 }
@@ -77,27 +82,39 @@ async function endOfStep(
   name: RecordClass,
   first: number,
   below: number,
+  bytes: number,
 ): Promise<number | null> {
   const { id } = await connection.one<{ id: number | null }>(
     `SELECT max(id) AS id FROM (
        SELECT id, row_number() OVER (ORDER BY id) AS place, sum(bytes) OVER (ORDER BY id) AS total
        FROM (SELECT id, coalesce(length(payload), 0) AS bytes FROM "${name}" WHERE id >= ? AND id < ?
              ORDER BY id LIMIT ${STEP_RECORDS})
-     ) WHERE total <= ${STEP_BYTES} OR place = 1`,
+     ) WHERE total <= ? OR place = 1`,
     first,
     below,
+    bytes,
   );
   return id;
 }
 
-async function dropOldest(connection: SqliteConnection, name: RecordClass, head: number): Promise<number> {
-  const last = await endOfStep(connection, name, head + 1, Number.MAX_SAFE_INTEGER);
+async function dropOldest(
+  connection: SqliteConnection,
+  name: RecordClass,
+  head: number,
+  stepBytes: number,
+): Promise<number> {
+  const last = await endOfStep(connection, name, head + 1, Number.MAX_SAFE_INTEGER, stepBytes);
   if (last === null) return 0;
   return connection.run(`DELETE FROM "${name}" WHERE id > ? AND id <= ?`, head, last);
 }
 
 /** Thins the oldest stretch of the level whose turn it is; false when there are too few samples. */
-async function thin(connection: SqliteConnection, head: number, dropped: ClassCounts): Promise<boolean> {
+async function thin(
+  connection: SqliteConnection,
+  head: number,
+  stepBytes: number,
+  dropped: ClassCounts,
+): Promise<boolean> {
   const frontiers = await connection.all<{ below: number }>('SELECT below FROM thinning ORDER BY level');
   // bounds[k] is where level k ends, newest level first; level k begins at bounds[k + 1].
   const bounds = [
@@ -112,7 +129,7 @@ async function thin(connection: SqliteConnection, head: number, dropped: ClassCo
   const level = chooseLevel(rows);
   if (level === null) return false;
   const first = bounds[level + 1]!;
-  const last = await endOfStep(connection, 'sample', first, bounds[level]!);
+  const last = await endOfStep(connection, 'sample', first, bounds[level]!, stepBytes);
   if (last === null) return false;
   dropped.sample += await thinStretch(connection, first, last, level + 1);
   if (level + 1 < LAST_LEVEL)

@@ -72,7 +72,7 @@ export class SqliteStore {
     private readonly options: StoreOptions,
   ) {
     // The log may grow by a checkpoint's distance and one transaction.
-    this.#reserveBytes = Math.floor(options.capBytes / 8);
+    this.#reserveBytes = Math.floor(options.capBytes / 6);
     this.#headBytes = Math.floor(options.capBytes / 8);
   }
 
@@ -125,7 +125,7 @@ export class SqliteStore {
       addCounts(produced, write.dropped);
       for (const record of write.records) produced[record.class]++;
       const limit = this.options.capBytes - this.#reserveBytes;
-      const dropped = await shed(connection, limit, this.#headBytes);
+      const dropped = await shed(connection, limit, this.#headBytes, Math.floor(this.options.capBytes / 64));
       addCounts(dropped, write.dropped);
       await this.count({ produced, released, dropped });
       const last = write.records.at(-1)?.sequence;
@@ -178,7 +178,7 @@ export class SqliteStore {
 
   private async begin(): Promise<void> {
     const { connection, options } = this;
-    const checkpointPages = Math.max(16, Math.min(1000, Math.floor(this.#reserveBytes / 2 / PAGE_BYTES)));
+    const checkpointPages = Math.max(16, Math.min(1000, Math.floor(this.#reserveBytes / 4 / PAGE_BYTES)));
     // Exclusive: a second agent is refused, and no shared memory file is needed beside the log.
     await connection.execute(
       `PRAGMA busy_timeout = 500; PRAGMA page_size = ${PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE;
@@ -362,10 +362,10 @@ async function readTally(connection: SqliteConnection): Promise<Tally> {
 /** Whether an error of an open database means that the file will never be sound again. */
 export function isDamage(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  return (
-    error instanceof UnreadableError ||
-    code === 'SQLITE_CORRUPT' ||
-    code === 'SQLITE_NOTADB' ||
-    code === 'SQLITE_CONSTRAINT'
-  );
+  return error instanceof UnreadableError || DAMAGE.includes(String(code));
 }
+
+/** The disk, memory and other processes have errors of their own; these are about what the file says. */
+const DAMAGE = ['CORRUPT', 'NOTADB', 'CONSTRAINT', 'TOOBIG', 'MISMATCH', 'FORMAT'].map(
+  (name) => `SQLITE_${name}`,
+);

@@ -1,13 +1,13 @@
 import { afterAll } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { fastDirectory } from '../model/scratch.js';
 import { join } from 'node:path';
 import { openSpool, type Spool, type SpoolOptions } from '../../device/spool/spool.js';
 import type { SpoolRecord } from '../../device/spool/record.js';
 
 /** A folder of its own for a test file, and spools in it that are closed at its end. */
 export function spoolFolder() {
-  const folder = mkdtempSync(join(tmpdir(), 'pocketmoe-spool-'));
+  const folder = mkdtempSync(join(fastDirectory(), 'pocketmoe-spool-'));
   const opened: Spool[] = [];
   afterAll(async () => {
     for (const spool of opened) await spool.close();

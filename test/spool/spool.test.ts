@@ -110,7 +110,7 @@ describe('a spool', () => {
     const model: string[] = [];
     let spool = await open('random');
     let number = 0;
-    for (let step = 0; step < 150; step++) {
+    for (let step = 0; step < 80; step++) {
       const dice = next();
       if (dice < 0.5) {
         const contents = Array.from({ length: Math.floor(next() * 40) }, () => `${number++}`);
