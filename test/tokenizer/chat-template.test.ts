@@ -91,4 +91,77 @@ describe('chat templates', () => {
     expect(render).toThrow(OptionError);
     expect(render).toThrow(message);
   });
+
+  const tool = { type: 'function', function: { name: 'light', parameters: { type: 'object' } } };
+  const call = (given: unknown): ChatMessage => ({
+    role: 'assistant',
+    tool_calls: [{ function: { name: 'light', arguments: given } }],
+  });
+  const loop = (body: string) => `{% for m in messages %}${body}{% endfor %}`;
+
+  test('tools reach templates that have a place for them', () => {
+    const template = of('{% if tools %}{{ tools[0].function.name }}{% endif %}|');
+    expect(template.takesTools).toBe(true);
+    expect(template.render([], { tools: [tool] })).toBe('light|');
+    expect(template.render([], { tools: [] })).toBe('|');
+    expect(of('x').takesTools).toBe(false);
+    expect(() => of('x').render([], { tools: [tool] })).toThrow(UnsupportedError);
+    const two = of('plain', { 'tokenizer.chat_template.tool_use': '{{ tools | length }}' });
+    expect([two.render([]), two.render([], { tools: [tool] })]).toEqual(['plain', '1']);
+  });
+
+  test('arguments of calls come in the form that the template writes', () => {
+    const open = '{% for c in m.tool_calls or [] %}';
+    const asObject = of(loop(`${open}{{ c.function.arguments | tojson }}{% endfor %}`));
+    const asJson = of(loop(`${open}{{ c.function.arguments + '' }}{% endfor %}`));
+    for (const template of [asObject, asJson])
+      for (const given of [{ room: 'hall' }, '{"room":"hall"}'])
+        expect(template.render([call(given)]).replaceAll(' ', '')).toBe('{"room":"hall"}');
+  });
+
+  test('contents come as text or as parts, as the template takes them', () => {
+    const content = [
+      { type: 'text', text: 'one' },
+      { type: 'text', text: 'two' },
+    ];
+    expect(of(loop('{{ m.content + "!" }}')).render([{ role: 'user', content }])).toBe('one\ntwo!');
+    const parts = of(loop('{% for p in m.content %}[{{ p.text }}]{% endfor %}'));
+    expect(
+      parts.render([
+        { role: 'user', content },
+        { role: 'user', content: 'x' },
+      ]),
+    ).toBe('[one][two][x]');
+  });
+
+  test('the time and other variables can be given', () => {
+    const now = new Date(2026, 2, 5, 14, 7, 9);
+    expect(of("{{ strftime_now('%d %b %Y %-d %B %A %j %I:%M:%S %p %y %%') }}").render([], { now })).toBe(
+      '05 Mar 2026 5 March Thursday 064 02:07:09 PM 26 %',
+    );
+    expect(of('{{ thinking }}').render([], { variables: { thinking: 'on' } })).toBe('on');
+    expect(() => of('x').render([], { variables: { tools: [] } })).toThrow(OptionError);
+  });
+
+  test('a range without end is refused', () => {
+    expect(of('{% for i in range(1, 4) %}{{ i }}{% endfor %}').render([])).toBe('123');
+    expect(() => of('{% for i in range(1000000000000) %}{% endfor %}').render([])).toThrow(
+      /range.* is too long/,
+    );
+  });
+
+  test.each<[string, unknown, object, RegExp]>([
+    [
+      'a picture',
+      [{ role: 'user', content: [{ type: 'image' }] }],
+      {},
+      /content\[0\] is no text but "image"/,
+    ],
+    ['calls that are none', [{ role: 'assistant', tool_calls: [{}] }], {}, /tool_calls is no array of calls/],
+    ['tools that are none', [], { tools: [{ name: 'x' }] }, /tools is no array of functions/],
+  ])('%s are refused', (_, messages, options, message) => {
+    const render = () => of('{{ tools }}').render(messages as ChatMessage[], options);
+    expect(render).toThrow(OptionError);
+    expect(render).toThrow(message);
+  });
 });
