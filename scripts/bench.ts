@@ -24,6 +24,8 @@ const HELP = `npm run bench -- [options]
   --models DIR         where models are made and kept (default build/bench/models; about 16 GB)
   --model-dir DIR      where models of limited runs lie: any mounted device (default: as --models)
   --read-ahead LIST    KiB: tries the mapping peer with each, its best counts (sets the device's read-ahead; root)
+  --peer-lbench PATH   one more engine for limited decode: PATH MODEL THREADS 0 COUNT 1 0 32 prints "tg tok/s min A med B"
+  --peer-models DIR    where its models lie, under our names (default: as ours)
   --gguf               ours opens the GGUF file itself, not the package made from it
   --patience SECONDS   wait that long for a quiet machine before each measurement (default 20; 2 with --quick)
   --clean              remove models when done with them
@@ -40,6 +42,8 @@ const { values } = parseArgs({
     models: { type: 'string', default: join(root, 'build', 'bench', 'models') },
     'model-dir': { type: 'string' },
     'read-ahead': { type: 'string' },
+    'peer-lbench': { type: 'string' },
+    'peer-models': { type: 'string' },
     gguf: { type: 'boolean', default: false },
     patience: { type: 'string' },
     clean: { type: 'boolean', default: false },
@@ -74,6 +78,16 @@ const bench = new Bench(
     skews: numbers(values.skew, 'skew', 0),
     readAhead: values['read-ahead'] === undefined ? [] : numbers(values['read-ahead'], 'read-ahead', 0),
     gguf: values.gguf,
+    external:
+      values['peer-lbench'] === undefined
+        ? null
+        : {
+            program: resolve(values['peer-lbench']),
+            models:
+              values['peer-models'] === undefined
+                ? null
+                : new ModelFolder(resolve(values['peer-models']), demo, say),
+          },
     patience: numbers(values.patience ?? (quick ? '2' : '20'), 'patience', 0)[0]!,
   },
   models,

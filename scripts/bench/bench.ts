@@ -18,6 +18,8 @@ export interface BenchOptions {
   readonly readAhead: readonly number[];
   /** Ours opens the GGUF file itself instead of the package made from it. */
   readonly gguf: boolean;
+  /** One more engine for limited decode, and where its models lie (null: as ours). */
+  readonly external: { readonly program: string; readonly models: ModelFolder | null } | null;
   /** Seconds to wait for a quiet machine before each measurement. */
   readonly patience: number;
 }

@@ -9,6 +9,7 @@ import { knownOddsHitRates } from '../known-odds.js';
 import { type Bench, threadsText } from './bench.js';
 import { ContestantProcess } from './contestant-process.js';
 import type { Opened, OpenJob, RunReport } from './contestant.js';
+import { decodeExternally } from './external-peer.js';
 import { median } from './figure.js';
 import type { BenchModel } from './models.js';
 import { dropFromPageCache } from './page-cache.js';
@@ -23,6 +24,12 @@ const DECODE_GOALS = new Map([
   [0, [2.5, 3, 5, 6]],
   [1, [3, 4.8, 7, 7.5]],
   [2, [3, 3, 3, 3]],
+]);
+/** Against PowerInfer's engine, given as an external program. */
+const EXTERNAL_GOALS = new Map([
+  [0, [1.1, 1.15, 1.25, 1.4]],
+  [1, [1.4, 1.7, 1.9, 2]],
+  [2, [2, 2, 2, 2]],
 ]);
 const PREFILL_GOAL = 5;
 const SHARE_GOAL = 0.9;
@@ -61,6 +68,7 @@ export async function limitedDecode(
     decode: `limited decode, ${on}`,
     share: `share of the binding limit, limited decode, ${on}`,
     belady: `flash bytes per token vs Bélády, ${on}`,
+    external: `limited decode vs the external peer, ${on}`,
   };
   if (!bench.wants(...Object.values(figures)) || !possible(bench, model)) return;
 
@@ -75,6 +83,7 @@ export async function limitedDecode(
   const peers = new Map<number | null, LimitedRun[]>(settings.map((kib) => [kib, []]));
   const flash: number[] = [];
   const resident: number[] = [];
+  const external: number[] = [];
   for (let round = 0; round < rounds; round++) {
     dropFromPageCache(paths.ours);
     flash.push(await bench.limits.sampleFlash(paths.ours));
@@ -83,6 +92,16 @@ export async function limitedDecode(
       async () => {
         const open = { ...base, model: paths.ours, batch: null, memory: model.budgetBytes, trace: true };
         ours.push(await run(bench, 'ours', { budgetBytes: model.budgetBytes, open, warm, count, step: 1 }));
+      },
+      async () => {
+        if (bench.options.external === null) return;
+        const { program, models } = bench.options.external;
+        const file = (models ?? bench.flashModels).gguf(model);
+        dropFromPageCache(file);
+        await inGroup(model.budgetBytes, async (group) => {
+          await bench.quiet();
+          external.push(await decodeExternally(program, { model: file, threads, warm, count }, group));
+        });
       },
       ...settings.map((kib) => async () => {
         if (kib !== null && kib !== before && !setting.set(kib))
@@ -123,7 +142,7 @@ export async function limitedDecode(
       unit: 'tok/s',
       ours: speeds,
       peer: best.map(speed),
-      goal: model.decodeGoal === null ? null : decodeGoal(skew, bandwidth),
+      goal: model.decodeGoal === null ? null : goalFor(DECODE_GOALS, skew, bandwidth),
       better: 'higher',
       note:
         `read a token: ${megabytes(perToken)}, peer ${megabytes(peerPerToken)}; ${engine!.slots} of ${engine!.experts} experts in slots, ` +
@@ -132,6 +151,18 @@ export async function limitedDecode(
     },
     raw,
   );
+  if (external.length > 0)
+    bench.add(
+      {
+        figure: figures.external,
+        unit: 'tok/s',
+        ours: speeds,
+        peer: external,
+        goal: model.decodeGoal === null ? null : goalFor(EXTERNAL_GOALS, skew, bandwidth),
+        better: 'higher',
+      },
+      raw,
+    );
 
   // the bound of each round, from what that round measured
   const touched = engine!.denseBytesPerToken + engine!.usedExpertBytesPerToken;
@@ -312,27 +343,36 @@ async function residentSpeed(
 }
 
 /** A fresh process in a fresh cgroup, with nothing of the model in the page cache. */
-async function run(bench: Bench, who: 'ours' | 'peer', job: LimitedJob): Promise<LimitedRun> {
+function run(bench: Bench, who: 'ours' | 'peer', job: LimitedJob): Promise<LimitedRun> {
   dropFromPageCache(job.open.model);
-  const group = MemoryCgroup.create(job.budgetBytes, `pocketmoe-bench-${process.pid}-${groups++}`);
+  return inGroup(job.budgetBytes, async (group) => {
+    const contestant = ContestantProcess.start(who, group);
+    try {
+      const opened = await contestant.open(job.open);
+      const tokens = bench.tokens(job.warm + job.count, opened.vocabulary);
+      if (job.warm > 0) await contestant.run({ tokens: tokens.slice(0, job.warm), step: 1, restart: true });
+      await bench.quiet();
+      const report = await contestant.run({
+        tokens: tokens.slice(job.warm),
+        step: job.step,
+        restart: job.warm === 0,
+      });
+      const bytes = await contestant.trace();
+      const result = { ...report, opened, peakBytes: group.peakBytes(), kills: group.kills() };
+      return { ...result, trace: bytes && decodeTrace(bytes) };
+    } finally {
+      await contestant.close();
+      dropFromPageCache(job.open.model);
+    }
+  });
+}
+
+async function inGroup<T>(bytes: number, work: (group: MemoryCgroup) => Promise<T>): Promise<T> {
+  const group = MemoryCgroup.create(bytes, `pocketmoe-bench-${process.pid}-${groups++}`);
   if (group === null) throw new Error('no memory cgroup can be made here; limited figures need root');
-  const contestant = ContestantProcess.start(who, group);
   try {
-    const opened = await contestant.open(job.open);
-    const tokens = bench.tokens(job.warm + job.count, opened.vocabulary);
-    if (job.warm > 0) await contestant.run({ tokens: tokens.slice(0, job.warm), step: 1, restart: true });
-    await bench.quiet();
-    const report = await contestant.run({
-      tokens: tokens.slice(job.warm),
-      step: job.step,
-      restart: job.warm === 0,
-    });
-    const bytes = await contestant.trace();
-    const result = { ...report, opened, peakBytes: group.peakBytes(), kills: group.kills() };
-    return { ...result, trace: bytes && decodeTrace(bytes) };
+    return await work(group);
   } finally {
-    await contestant.close();
-    dropFromPageCache(job.open.model);
     // the group can go once its last process has been reaped
     await sleep(50);
     group.remove();
@@ -359,10 +399,13 @@ function possible(bench: Bench, model: BenchModel): boolean {
 }
 
 /** The goal of the device whose bandwidth is nearest. */
-function decodeGoal(skew: number, bytesPerSecond: number): number | null {
-  const goals = DECODE_GOALS.get(skew);
+function goalFor(
+  table: ReadonlyMap<number, readonly number[]>,
+  skew: number,
+  bytesPerSecond: number,
+): number | null {
   const distance = (i: number) => Math.abs(Math.log(DEVICES[i]! / bytesPerSecond));
-  return goals?.[[0, 1, 2, 3].sort((a, b) => distance(a) - distance(b))[0]!] ?? null;
+  return table.get(skew)?.[[0, 1, 2, 3].sort((a, b) => distance(a) - distance(b))[0]!] ?? null;
 }
 
 const plain = ({ trace: _, ...rest }: LimitedRun) => rest;
