@@ -40,15 +40,19 @@ describe('replay', () => {
     });
     expect(count).toBe(600);
     expect(sent.map(({ sequence }) => sequence)).toEqual(sizes.map((_, i) => i + 1));
+    let overRecords = 0;
+    let overBytes = 0;
     for (let from = 0; from < 600; from += 7) {
       let total = 0;
       for (let to = from; to < 600; to++) {
         const seconds = (sent[to]!.at - sent[from]!.at) / 1000;
-        expect(to - from + 1).toBeLessThanOrEqual(20 * seconds + 3);
-        expect(total).toBeLessThanOrEqual(50_000 * seconds + 16 * 1024 + 20_000);
+        overRecords = Math.max(overRecords, to - from + 1 - 20 * seconds);
+        overBytes = Math.max(overBytes, total - 50_000 * seconds);
         total += sent[to]!.size;
       }
     }
+    expect(overRecords).toBeLessThanOrEqual(3);
+    expect(overBytes).toBeLessThanOrEqual(16 * 1024 + 20_000);
     expect(clock.time).toBeGreaterThan(29_000);
     expect(spool.statistics().records).toBe(spool.statistics().produced - spool.statistics().released);
     expect(await spool.read(10)).toEqual([]);
