@@ -91,7 +91,9 @@ export class JsonEncoding implements Encoding {
   }
 
   async #named(record: SpoolRecord): Promise<Uint8Array> {
-    const content = await readRecord(record, this.#identity.schemas);
+    const { schemas, metrics: current } = this.#identity;
+    await schemas.put(current.schema); // series may have been added since the birth
+    const content = await readRecord(record, schemas);
     const { boot, sequence, time } = record;
     if (content.of === 'event')
       return Buffer.from(JSON.stringify({ boot, sequence, time, event: content.event }));

@@ -1,17 +1,35 @@
 import {
   checkEvent,
   type Schema,
+  type SeriesClass,
   type TelemetryEvent,
   TelemetryError,
   unpackValue,
   type Value,
 } from '../../sdk/fleet/index.js';
 import type { SpoolRecord } from '../spool/record.js';
+import type { Registry } from './registry.js';
 import type { SchemaStore } from './schema-store.js';
 
 /** An event as the payload of a spool record. Throws TelemetryError (telemetry/event) when it is too large or not plain. */
 export function encodeEvent(event: TelemetryEvent): Uint8Array {
   return Buffer.from(JSON.stringify(checkEvent(event)));
+}
+
+/**
+ * A sample as the payload of a spool record. Its schema is stored first: the record may outlive the process, and means
+ * nothing without.
+ */
+export async function takeSample(
+  registry: Registry,
+  schemas: SchemaStore,
+  group: SeriesClass,
+): Promise<Uint8Array> {
+  let { schema } = registry;
+  await schemas.put(schema);
+  // a series may have been added meanwhile
+  while (registry.schema !== schema) await schemas.put((schema = registry.schema));
+  return registry.sample(group);
 }
 
 export type RecordContent =

@@ -32,7 +32,7 @@ export class SensorSource {
     if (throttling) {
       this.#registry.gauge('edge.throttle.active').set(throttling.active ? 1 : 0);
       const time = this.#registry.counter('edge.throttle.time');
-      time.add(throttling.active && this.#throttledAt !== null ? (now - this.#throttledAt) / 1000 : 0);
+      time.add(this.#throttledAt !== null ? (now - this.#throttledAt) / 1000 : 0);
       this.#throttledAt = throttling.active ? now : null;
     }
   }

@@ -139,7 +139,8 @@ export class SparkplugEncoding implements Encoding {
   }
 
   async record(record: SpoolRecord, now: number): Promise<Outgoing[]> {
-    const { boot, schemas } = this.#identity;
+    const { boot, schemas, metrics: current } = this.#identity;
+    await schemas.put(current.schema); // series may have been added since the birth
     const content = await readRecord(record, schemas);
     const messages: Outgoing[] = [];
     // a birth lists every metric the session will report

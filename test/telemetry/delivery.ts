@@ -50,7 +50,8 @@ export class Device {
       this.clock += 1000;
       this.registry.counter('moe.tokens', { 'gen_ai.token.type': 'output' }).add(1);
       this.registry.histogram('gen_ai.server.time_to_first_token').observe(0.3);
-      if (i % 7 === 6) this.spool.append('event', encodeEvent({ name: 'test.seventh', attributes: { i } }), this.clock);
+      if (i % 7 === 6)
+        this.spool.append('event', encodeEvent({ name: 'test.seventh', attributes: { i } }), this.clock);
       else this.spool.append('sample', this.registry.sample('sample'), this.clock);
     }
     this.transport.wake();
