@@ -1,4 +1,7 @@
-/** Builds and runs test/native/vectors.cpp, which compares the native library with the reference without Node. */
+/**
+ * The native library tested without Node: its self-test, and test/native/vectors.cpp, which compares it with the
+ * reference.
+ */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root } from './sources.mjs';
@@ -14,6 +17,17 @@ export function writeVectors() {
 /** Builds the library with scripts/build-native.mjs; throws when that fails. */
 export function buildLibrary(...options) {
   succeed(process.execPath, [join(root, 'scripts', 'build-native.mjs'), ...options]);
+}
+
+/** Runs the library's self-test, built with the same options. */
+export function runSelftest(...options) {
+  try {
+    buildLibrary('--selftest', ...options);
+    return { passed: 1, failed: 0 };
+  } catch {
+    console.log('failed: the self-test');
+    return { passed: 0, failed: 1 };
+  }
 }
 
 /** Compiles vectors.cpp against the library in `folder`; throws when that fails. Returns the program. */

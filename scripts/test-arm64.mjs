@@ -1,11 +1,18 @@
 /**
- * `node scripts/test-arm64.mjs [--host]`: compares the arm64 library with the TypeScript reference, vector by vector,
- * in an emulator: cross-compiled with aarch64-linux-gnu-g++, run by qemu-aarch64-static. On an arm64 machine, or with
- * --host, the machine's own library is compared on its own CPU. The last line is the count.
+ * `node scripts/test-arm64.mjs [--host]`: tests the arm64 library in an emulator: its self-test, then every vector
+ * of the TypeScript reference. Cross-compiled with aarch64-linux-gnu-g++, run by qemu-aarch64-static. On an arm64
+ * machine, or with --host, the machine's own library is tested on its own CPU. The last line is the count.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { buildLibrary, buildVectors, chosenIsa, runVectors, writeVectors } from './native-vectors.mjs';
+import {
+  buildLibrary,
+  buildVectors,
+  chosenIsa,
+  runSelftest,
+  runVectors,
+  writeVectors,
+} from './native-vectors.mjs';
 import { root } from './sources.mjs';
 
 const COMPILER = 'aarch64-linux-gnu-g++';
@@ -49,6 +56,7 @@ function expectChosen(what, chosen, wanted) {
 function testEmulated() {
   const file = writeVectors();
   buildLibrary('--target', 'arm64');
+  add(runSelftest('--target', 'arm64'));
   const program = buildVectors(COMPILER, join(root, 'build', 'arm64'));
   const on = (cpu) => [EMULATOR, '-L', SYSTEM, '-cpu', cpu, program];
   // The CPUs of a Raspberry Pi 3 and 5: instructions that these lack must not be used on them.
@@ -70,6 +78,7 @@ function testEmulated() {
 function testHost() {
   const file = writeVectors();
   buildLibrary();
+  add(runSelftest());
   const compiler = [process.env.CXX, 'c++', 'g++', 'clang++'].find((name) => name && works(name));
   const program = buildVectors(compiler, join(root, 'build'));
   const isas = process.arch === 'arm64' ? ['neon', 'neon-dotprod'] : ['avx2', 'avx512'];
