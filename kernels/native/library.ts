@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { packageRoot } from './package-root.js';
 
 /** The functions of `pocketmoe_kernels.h`. Addresses are numbers: they are below 2^47. */
 export interface NativeLibrary {
@@ -167,17 +167,10 @@ function load(): LoadedLibrary {
   }
 }
 
-/** build/libpocketmoe.so of the package this file belongs to, whether it runs as source or from a bundle. */
+/** build/libpocketmoe.so of the package this file belongs to. */
 function builtLibrary(): string | null {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    if (isPackage(join(folder, 'package.json'))) return join(folder, 'build', 'libpocketmoe.so');
-    if (dirname(folder) === folder) return null;
-  }
-}
-
-function isPackage(manifest: string): boolean {
-  if (!existsSync(manifest)) return false;
-  return (JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === 'pocketmoe';
+  const root = packageRoot();
+  return root === null ? null : join(root, 'build', 'libpocketmoe.so');
 }
 
 function bind(path: string): LoadedLibrary {

@@ -38,6 +38,8 @@ export interface Budget {
   readonly kvBytes: number;
   readonly activationBytes: number;
   readonly slotBytes: number;
+  /** Slot sizes and how many experts have each. */
+  readonly classes: readonly SlotClass[];
   /** Slots by slot size. */
   readonly slots: ReadonlyMap<number, number>;
   readonly contextLength: number;
@@ -49,7 +51,7 @@ export interface Budget {
 }
 
 /** Slot sizes of a model, in layer order. */
-export function slotClasses(file: ModelFile, experts: number): SlotClass[] {
+function slotClasses(file: ModelFile, experts: number): SlotClass[] {
   const classes = new Map<number, number>();
   for (const layer of file.experts.values()) {
     const bytes = slotBytes(layer);
@@ -153,6 +155,7 @@ export function divideMemory(
     kvBytes: kv,
     activationBytes: activations,
     slotBytes: bytesOfSlots(slots),
+    classes,
     slots,
     contextLength,
     batch,

@@ -75,8 +75,8 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
     return found;
   };
 
-  /** Starts work that owns a sequence until it ends. */
-  const start = (id: number, owned: Sequence, step: Work, cleanUp: () => void = () => {}) => {
+  /** Starts work that owns a sequence until it ends; `prepare` runs once the sequence is known to be free. */
+  const start = (id: number, owned: Sequence, prepare: () => Work, cleanUp: () => void = () => {}) => {
     if (busy.has(owned))
       throw new OptionError(
         'session/busy',
@@ -88,6 +88,13 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
       busy.delete(owned);
       cleanUp();
     };
+    let step: Work;
+    try {
+      step = prepare();
+    } catch (error) {
+      end();
+      throw error;
+    }
     work.set(id, () => {
       try {
         const finished = step();
@@ -115,25 +122,21 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
       }
       case 'generate': {
         const owned = sequence(request.session);
-        if (busy.has(owned))
-          throw new OptionError(
-            'session/busy',
-            'the session is generating',
-            'Wait for it to end, or use another session.',
-          );
-        const generator = new Generator(engine, owned, tokenizer, tokens(request.prompt), {
-          maxTokens: request.maxTokens,
-          temperature: request.temperature,
-          seed: request.seed,
-          interrupted: () => Atomics.load(request.interrupt, 0) !== 0,
-        });
         start(request.id, owned, () => {
-          const result = generator.step();
-          if (!result) return false;
-          send({ type: 'piece', id: request.id, piece: result.piece });
-          if (!result.finish) return false;
-          send({ type: 'end', id: request.id, summary: generator.summary(result.finish) });
-          return true;
+          const generator = new Generator(engine, owned, tokenizer, tokens(request.prompt), {
+            maxTokens: request.maxTokens,
+            temperature: request.temperature,
+            seed: request.seed,
+            interrupted: () => Atomics.load(request.interrupt, 0) !== 0,
+          });
+          return () => {
+            const result = generator.step();
+            if (!result) return false;
+            send({ type: 'piece', id: request.id, piece: result.piece });
+            if (!result.finish) return false;
+            send({ type: 'end', id: request.id, summary: generator.summary(result.finish) });
+            return true;
+          };
         });
         return undefined;
       }
@@ -142,28 +145,25 @@ function serve({ engine, tokenizer, description }: Awaited<ReturnType<typeof ope
         const owned = new Sequence(engine, engine.createKv(Math.max(ids.length, 1)));
         const onRow = (logits: Float32Array<ArrayBuffer>) =>
           send({ type: 'row', id: request.id, logits }, [logits.buffer]);
-        try {
-          const evaluator = new Evaluator(
-            engine,
-            owned,
-            ids,
-            request.output === 'rows' ? onRow : null,
-            () => Atomics.load(request.interrupt, 0) !== 0,
-          );
-          start(
-            request.id,
-            owned,
-            () => {
+        start(
+          request.id,
+          owned,
+          () => {
+            const evaluator = new Evaluator(
+              engine,
+              owned,
+              ids,
+              request.output === 'rows' ? onRow : null,
+              () => Atomics.load(request.interrupt, 0) !== 0,
+            );
+            return () => {
               const finished = evaluator.step();
               if (finished) send({ type: 'done', id: request.id, value: evaluator.score });
               return finished;
-            },
-            () => owned.free(),
-          );
-        } catch (error) {
-          owned.free();
-          throw error;
-        }
+            };
+          },
+          () => owned.free(),
+        );
         return undefined;
       }
       case 'tokenize':

@@ -4,24 +4,16 @@ import { probe } from '../../firmware-bridge/flash/probe.js';
 import type { Kernels } from '../../kernels/kernels.js';
 import { openKernels } from '../../kernels/open.js';
 import type { Architecture, ModelShape } from '../architectures/architecture.js';
-import { findFamily } from '../architectures/families.js';
 import { ContextFullError, MemoryBudgetError } from '../error.js';
 import { ExpertStream } from '../experts/expert-stream.js';
 import { totalExpertStatistics, type ExpertStatistics } from '../experts/expert-statistics.js';
 import { cachePolicy, DEFAULT_CACHE_POLICY } from '../experts/policies.js';
 import type { ModelFile } from '../model/model-file.js';
-import { openModelFile } from '../model/open-model-file.js';
-import {
-  type Budget,
-  bytesOfSlots,
-  defaultMemory,
-  divideMemory,
-  divideSlots,
-  slotClasses,
-} from './budget.js';
+import { type Budget, bytesOfSlots, defaultMemory, divideMemory, divideSlots } from './budget.js';
 import { DenseWeights } from './dense-weights.js';
 import { checkLimits, type ResolvedOptions } from './engine-options.js';
 import { kvBytes, KvCache } from './kv-cache.js';
+import { examineModel } from './examine.js';
 import { formatBytes } from './memory-size.js';
 import { type LogitsSink, Pass } from './pass.js';
 import { availableMemory, processMemory } from './process-memory.js';
@@ -111,14 +103,9 @@ export class Engine {
     onProgress?: (done: number, total: number) => void,
   ): Promise<Engine> {
     const policy = cachePolicy(options.policy ?? DEFAULT_CACHE_POLICY);
-    const file = await openModelFile(path);
-    const family = findFamily(file.architecture, path);
-    const shape = family.shape(file);
-    const counted = new DenseWeights(file, null);
-    family.weights(counted, shape);
-    counted.assertAllNamed();
+    const { file, family, shape, denseBytes } = await examineModel(path);
     const available = availableMemory();
-    const budget = divideMemory(file, shape, counted.bytes, options, available);
+    const budget = divideMemory(file, shape, denseBytes, options, available);
 
     const { kernels, warning } = openKernels({ threads: options.threads });
     let opened: Flash | null = null;
@@ -295,7 +282,7 @@ export class Engine {
     const planned = budget.runtimeBytes + budget.denseBytes + budget.activationBytes;
     const measured = processMemory().residentBytes - this.experts.slots.bytes - live;
     const rest = Math.max(planned, measured) + kv;
-    const classes = slotClasses(this.file, this.shape.experts);
+    const { classes } = budget;
     const most = this.options.expertSlots ?? Infinity;
     const { usedExperts } = this.shape;
     const floor = bytesOfSlots(divideSlots(classes, 0, usedExperts));

@@ -2,11 +2,9 @@ import { probe } from '../../firmware-bridge/flash/probe.js';
 import { openKernels } from '../../kernels/open.js';
 import { Layout, type Kernels } from '../../kernels/kernels.js';
 import { rowBytes } from '../../kernels/weight-type.js';
-import { findFamily } from '../architectures/families.js';
 import { MemoryBudgetError } from '../error.js';
-import { openModelFile } from '../model/open-model-file.js';
 import { divideMemory, type Budget } from './budget.js';
-import { DenseWeights } from './dense-weights.js';
+import { examineModel } from './examine.js';
 import { resolveOptions } from './engine-options.js';
 import type { OpenOptions } from './model.js';
 import { availableMemory } from './process-memory.js';
@@ -58,21 +56,16 @@ export interface Plan {
  */
 export async function plan(path: string, { signal, ...options }: OpenOptions = {}): Promise<Plan> {
   const resolved = resolveOptions(options);
-  const file = await openModelFile(path);
-  const family = findFamily(file.architecture, path);
-  const shape = family.shape(file);
-  const dense = new DenseWeights(file, null);
-  family.weights(dense, shape);
-  dense.assertAllNamed();
+  const { file, family, shape, denseBytes } = await examineModel(path);
 
   let budget: Budget;
   let fits = true;
   try {
-    budget = divideMemory(file, shape, dense.bytes, resolved, availableMemory());
+    budget = divideMemory(file, shape, denseBytes, resolved, availableMemory());
   } catch (error) {
     if (!(error instanceof MemoryBudgetError)) throw error;
     fits = false;
-    budget = divideMemory(file, shape, dense.bytes, { ...resolved, memory: error.smallestBytes }, 0);
+    budget = divideMemory(file, shape, denseBytes, { ...resolved, memory: error.smallestBytes }, 0);
   }
   const slots = [...budget.slots.values()].reduce((a, b) => a + b, 0);
   const experts = file.experts.size * shape.experts;
@@ -98,7 +91,7 @@ export async function plan(path: string, { signal, ...options }: OpenOptions = {
   const usedBytes = file.experts.size * shape.usedExperts * expertBytes;
   const embedding = file.tensors.get('token_embd.weight')!;
   const tied = !file.tensors.has('output.weight');
-  const touched = dense.bytes - (tied ? 0 : embedding.length) + usedBytes;
+  const touched = denseBytes - (tied ? 0 : embedding.length) + usedBytes;
   const bytesPerToken = Math.round(usedBytes * (1 - slots / experts));
   const computeSeconds = touched / weightBytesPerSecond;
   const flashSeconds = bytesPerToken / flash.bytesPerSecond;

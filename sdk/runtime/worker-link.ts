@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { MemoryBudgetError, PocketMoeError } from '../error.js';
-import { packageRoot } from './package-root.js';
+import { packageRoot } from '../../kernels/native/package-root.js';
 import type { Answer, ModelDescription, Request, WorkerData } from './protocol.js';
 
 /** Young generation of the worker's heap: small, since a token leaves little garbage. MiB. */
@@ -32,7 +32,9 @@ export class WorkerLink {
   /** Starts a worker and waits until its model is open. Throws the model's typed error, or the signal's reason. */
   static async start(data: WorkerData, signal?: AbortSignal): Promise<WorkerLink> {
     signal?.throwIfAborted();
-    const worker = new Worker(join(packageRoot(), 'dist', 'engine-worker.js'), {
+    const root = packageRoot();
+    if (root === null) throw new Error('the folder of the pocketmoe package was not found');
+    const worker = new Worker(join(root, 'dist', 'engine-worker.js'), {
       workerData: data,
       name: 'pocketmoe-engine',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
